@@ -1,0 +1,51 @@
+"""Action recognition with PP-TSMv2 on OpenVINO: `from ppsdk import Recognizer`.
+
+Names are loaded on first use, so that `import ppsdk` costs no OpenVINO, OpenCV or FFmpeg.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ppsdk.errors import ModelError, VideoError
+from ppsdk.version import __version__
+
+if TYPE_CHECKING:
+    from ppsdk.clips import sample_clip
+    from ppsdk.recognizer import Recognizer
+    from ppsdk.records import ActionEvent, Clip, Frame, WindowScores
+    from ppsdk.sources import open_source
+
+_HOME = {
+    "ActionEvent": "ppsdk.records",
+    "Clip": "ppsdk.records",
+    "Frame": "ppsdk.records",
+    "Recognizer": "ppsdk.recognizer",
+    "WindowScores": "ppsdk.records",
+    "open_source": "ppsdk.sources",
+    "sample_clip": "ppsdk.clips",
+}
+
+__all__ = [
+    "ActionEvent",
+    "Clip",
+    "Frame",
+    "ModelError",
+    "Recognizer",
+    "VideoError",
+    "WindowScores",
+    "__version__",
+    "open_source",
+    "sample_clip",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'ppsdk' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,78 @@
+"""Where frames come from: `open_source` gives one upright, RGB, zero-based stream for any of them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+from ppsdk.errors import VideoError
+from ppsdk.records import Frame, Image
+from ppsdk.sources.protocol import Source, VideoFile
+
+Decoder = Literal["auto", "pyav", "decord", "opencv"]
+SourceRef = str | int | os.PathLike[str] | Iterable[Frame] | Iterable[Image]
+
+DECODERS = ("auto", "pyav", "decord", "opencv")
+_URL = re.compile(r"(rtsps?|rtmps?|https?|udp|tcp|srt|rtp)://", re.IGNORECASE)
+
+__all__ = ["Source", "SourceRef", "VideoFile", "open_file", "open_source"]
+
+
+def open_source(ref: SourceRef, *, decoder: Decoder = "auto", fps: float | None = None) -> Source:
+    """Open a source; use it as a context manager and iterate it for `Frame(image, pts_s)`.
+
+    ref: a video file, a camera index (0 or "0"), an RTSP/HTTP URL, or an iterable of `Frame` or of
+    uint8 (H, W, 3) RGB arrays; bare arrays follow each other at `fps` (1 unless given, so that times
+    then count frames).
+    decoder: "auto", or "pyav", "decord", "opencv" to force one for a file.
+    Images come as uint8 (H, W, 3) RGB, upright, all of the first one's size; times start at 0.
+    Raises VideoError where there is nothing to read, ValueError for an unknown decoder.
+    """
+    _check_decoder(decoder)
+    if isinstance(ref, os.PathLike) or (isinstance(ref, str) and Path(ref).exists()):
+        return open_file(ref, decoder=decoder)
+    if isinstance(ref, int) or (isinstance(ref, str) and ref.isdecimal()):
+        from ppsdk.sources.camera import Camera
+
+        return Camera(int(ref))
+    if isinstance(ref, str):
+        if not _URL.match(ref):
+            return open_file(ref, decoder=decoder)
+        from ppsdk.sources.url import open_url
+
+        return open_url(ref)
+    if isinstance(ref, Iterable):
+        from ppsdk.sources.arrays import ArraySource
+
+        return ArraySource(ref, fps=fps)
+    raise VideoError(
+        f"source is {type(ref).__name__}: must be a path, a camera index, an RTSP/HTTP URL "
+        "or an iterable of frames"
+    )
+
+
+def open_file(path: str | os.PathLike[str], *, decoder: Decoder = "auto") -> VideoFile:
+    """Open a video file. "auto" is PyAV read in sequence: right on every undamaged file that we
+    know, and as fast as the others there (`benchmarks/decoders.py`), while decord returns wrong
+    frames from MPEG-TS, trimmed mp4 and some AVI, and OpenCV cannot read AV1.
+    """
+    _check_decoder(decoder)
+    if decoder == "decord":
+        from ppsdk.sources.decord_file import DecordFile
+
+        return DecordFile(path)
+    if decoder == "opencv":
+        from ppsdk.sources.opencv_file import OpencvFile
+
+        return OpencvFile(path)
+    from ppsdk.sources.pyav_file import PyavFile
+
+    return PyavFile(path)
+
+
+def _check_decoder(decoder: str) -> None:
+    if decoder not in DECODERS:
+        raise ValueError(f"decoder is {decoder!r}: must be one of {', '.join(DECODERS)}")

@@ -1,0 +1,45 @@
+"""A local camera, by its index."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import datetime, timezone
+
+import cv2
+import numpy as np
+
+from ppsdk.errors import VideoError
+from ppsdk.records import Frame
+from ppsdk.sources.protocol import Source, with_size
+
+
+class Camera(Source):
+    """Frames as they are captured; times are those of capture."""
+
+    live = True
+
+    def __init__(self, index: int) -> None:
+        self.name = f"camera {index}"
+        self._capture = cv2.VideoCapture(index)
+        if not self._capture.isOpened():
+            raise VideoError(f"{self.name}: cannot open; is it connected, and free?")
+
+    def __iter__(self) -> Iterator[Frame]:
+        start: float | None = None
+        size: tuple[int, int] | None = None
+        while self._capture.isOpened():
+            ok, image = self._capture.read()
+            now = time.monotonic()
+            if not ok:
+                break
+            if start is None:
+                start, self.started_at = now, datetime.now(timezone.utc)
+            size = size or image.shape[:2]
+            image = np.ascontiguousarray(image[:, :, ::-1])
+            yield Frame(with_size(image, size), now - start)
+        if start is None:
+            raise VideoError(f"{self.name}: opens but delivers no frame")
+
+    def close(self) -> None:
+        self._capture.release()

@@ -1,0 +1,66 @@
+"""Files read by decord, the reader of the reference: only where it is asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from ppsdk.errors import VideoError
+from ppsdk.records import Image
+from ppsdk.sources.protocol import FrameTimes, Picture, VideoFile
+
+
+class DecordFile(VideoFile):
+    """decord applies the rotation itself. It counts and seeks by itself too, and is silently wrong
+    on MPEG-TS, MPEG-PS, trimmed mp4, and AVI with B-frames: prefer decoder="auto" for those.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__(path)
+        try:
+            import decord
+        except ImportError:
+            raise VideoError(
+                "decoder='decord' needs the package decord, which has no wheel for every machine: "
+                "install it, or use decoder='auto'"
+            ) from None
+        self._decord = decord
+        self._reader()
+
+    def expected_times(self) -> FrameTimes | None:
+        return None
+
+    def pictures(self) -> Iterator[Picture]:
+        reader = self._reader()
+        try:
+            spans = reader.get_frame_timestamp(range(len(reader)))
+        except (self._decord.DECORDError, RuntimeError) as error:
+            raise self._error(error) from None
+        for index, (start, end) in enumerate(spans):
+            yield Picture(
+                float(start - spans[0][0]), float(end - start), partial(self._image, reader, index)
+            )
+
+    def _reader(self) -> Any:
+        try:
+            return self._decord.VideoReader(str(self.path))
+        except (self._decord.DECORDError, RuntimeError) as error:
+            raise self._error(error) from None
+
+    def _image(self, reader: Any, index: int) -> Image:
+        try:
+            image: Image = reader[index].asnumpy()
+        except (self._decord.DECORDError, RuntimeError, IndexError) as error:
+            raise self._error(error) from None
+        if image.ndim != 3 or image.shape[2] != 3:
+            raise VideoError(
+                f"{self.name}: decord gives pictures of shape {image.shape}, not (H, W, 3); "
+                "use decoder='auto'"
+            )
+        return image
+
+    def _error(self, error: Exception) -> VideoError:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        return VideoError(f"{self.name}: decord cannot read it ({lines[0] if lines else error!r})")

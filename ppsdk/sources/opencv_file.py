@@ -1,0 +1,54 @@
+"""Files read by OpenCV: only where it is asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from functools import partial
+
+import cv2
+import numpy as np
+
+from ppsdk.errors import VideoError
+from ppsdk.records import Image
+from ppsdk.sources.protocol import FrameTimes, Picture, VideoFile
+
+
+class OpencvFile(VideoFile):
+    """OpenCV applies the rotation itself. It opens AV1 and delivers nothing."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__(path)
+        self._open().release()
+
+    def expected_times(self) -> FrameTimes | None:
+        return None
+
+    def pictures(self) -> Iterator[Picture]:
+        capture = self._open()
+        interval = 1 / (capture.get(cv2.CAP_PROP_FPS) or 25.0)
+        first: float | None = None
+        last = -interval
+        try:
+            while capture.grab():
+                time = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+                first = time if first is None else first
+                last = time - first if time - first > last else last + interval
+                ok, image = capture.retrieve()
+                if ok:
+                    yield Picture(last, interval, partial(bgr_to_rgb, image))
+        finally:
+            capture.release()
+        if first is None:
+            raise VideoError(f"{self.name}: OpenCV opens it but reads no frame; use decoder='auto'")
+
+    def _open(self) -> cv2.VideoCapture:
+        # CAP_FFMPEG, or OpenCV takes a name that ends in digits for an image sequence.
+        capture = cv2.VideoCapture(str(self.path), cv2.CAP_FFMPEG)
+        if not capture.isOpened():
+            raise VideoError(f"{self.name}: cannot open as video with OpenCV")
+        return capture
+
+
+def bgr_to_rgb(image: Image) -> Image:
+    return np.ascontiguousarray(image[:, :, ::-1])

@@ -1,0 +1,112 @@
+"""What every source offers, and what files offer beside it."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+
+from ppsdk.errors import VideoError
+from ppsdk.records import Frame, Image
+
+
+@dataclass(frozen=True, eq=False)
+class FrameTimes:
+    """When the frames of a file are shown.
+
+    pts_s: float64 (frames,), rising, from 0. end_s: when the last frame stops being shown.
+    """
+
+    pts_s: NDArray[np.float64]
+    end_s: float
+
+    @classmethod
+    def from_lists(cls, pts_s: list[float], durations_s: list[float]) -> FrameTimes:
+        """Times from 0; where the last frame has no duration it lasts as long as the mean one."""
+        times = np.asarray(pts_s, np.float64) - pts_s[0]
+        last = durations_s[-1]
+        if last <= 0:
+            last = times[-1] / (len(times) - 1) if len(times) > 1 and times[-1] > 0 else 0.04
+        return cls(times, float(times[-1] + last))
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded frame that is not yet converted: most frames of a file are passed over."""
+
+    pts_s: float
+    duration_s: float
+    to_image: Callable[[], Image]
+
+
+class Source(ABC):
+    """A context manager and iterator of frames.
+
+    name: for messages and events, without credentials. live: times are those of capture.
+    started_at: wall-clock time of the first frame of a live source, None before it and for files.
+    """
+
+    name: str
+    live: bool = False
+    started_at: datetime | None = None
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Frame]: ...
+
+    def close(self) -> None:
+        """Let go of the device or connection; reading on ends the iteration."""
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+class VideoFile(Source):
+    """A file: it can be read more than once, and frames can be passed over unconverted."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.name = os.fspath(path)
+        self.path = existing_file(path)
+
+    @abstractmethod
+    def pictures(self) -> Iterator[Picture]:
+        """The frames that decode, from the first; times from 0, rising."""
+
+    @abstractmethod
+    def expected_times(self) -> FrameTimes | None:
+        """Frame times by the container, without decoding; None where it does not tell."""
+
+    def __iter__(self) -> Iterator[Frame]:
+        size: tuple[int, int] | None = None
+        for picture in self.pictures():
+            image = picture.to_image()
+            size = size or image.shape[:2]
+            yield Frame(with_size(image, size), picture.pts_s)
+
+
+def existing_file(path: str | os.PathLike[str]) -> Path:
+    """The absolute path; raises VideoError unless it is a file that can be there."""
+    file = Path(path)
+    if not file.exists():
+        raise VideoError(f"{file}: no such file")
+    if not file.is_file():
+        raise VideoError(f"{file}: not a file")
+    return file.absolute()
+
+
+def with_size(image: Image, size: tuple[int, int]) -> Image:
+    """(H, W, 3) resized to size (height, width) where it differs."""
+    if image.shape[:2] == size:
+        return image
+    picture = PillowImage.fromarray(np.ascontiguousarray(image))
+    resized = picture.resize((size[1], size[0]), PillowImage.Resampling.BILINEAR)
+    return np.asarray(resized).copy()

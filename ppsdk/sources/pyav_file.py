@@ -1,0 +1,147 @@
+"""Files read in sequence by PyAV: the reader that is right on every undamaged file we know."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING
+
+import av
+from av.sidedata.sidedata import Type as SideData
+from av.stream import Disposition
+
+from ppsdk.errors import VideoError
+from ppsdk.records import Image
+from ppsdk.sources.protocol import FrameTimes, Picture, VideoFile
+from ppsdk.sources.upright import parse_display_matrix, upright
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+log = logging.getLogger(__name__)
+
+
+class PyavFile(VideoFile):
+    """The default reader. Damaged packets are passed over, counted and logged.
+
+    damaged: packets that did not decode in the last reading.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__(path)
+        self.damaged = 0
+        with self._open() as container:
+            video_stream(container, self.name)
+
+    def expected_times(self) -> FrameTimes | None:
+        shown: list[tuple[float, float]] = []
+        with self._open() as container:
+            stream = video_stream(container, self.name)
+            try:
+                for packet in container.demux(stream):
+                    pts = packet.dts if packet.pts is None else packet.pts
+                    if packet.size and pts is not None and not packet.is_discard:
+                        unit = float(stream.time_base or 0)
+                        shown.append((pts * unit, (packet.duration or 0) * unit))
+            except av.FFmpegError:
+                pass  # a truncated file: what decodes counts, and reading it tells
+        if not shown:
+            return None
+        pts_s, durations_s = zip(*sorted(shown), strict=True)
+        return FrameTimes.from_lists(list(pts_s), list(durations_s))
+
+    def pictures(self) -> Iterator[Picture]:
+        self.damaged = 0
+        count = 0
+        with self._open() as container:
+            stream = video_stream(container, self.name)
+            stream.thread_type = "AUTO"
+            for picture in timed_pictures(self._decode(container, stream), stream, self.name):
+                count += 1
+                yield picture
+        if not count:
+            raise VideoError(f"{self.name}: no frame of it decodes ({self.damaged} damaged packets)")
+        if self.damaged:
+            log.warning(
+                "%s: damaged: %d packets do not decode, %d frames do", self.name, self.damaged, count
+            )
+
+    def _open(self) -> InputContainer:
+        try:
+            # "file:" keeps a colon or a dash in the name from being read as a protocol or option.
+            return av.open(f"file:{self.path}", metadata_errors="replace")
+        except (av.FFmpegError, OSError) as error:
+            raise VideoError(f"{self.name}: cannot open as video ({reason(error)})") from None
+
+    def _decode(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+        packets = container.demux(stream)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except av.FFmpegError:
+                self.damaged += 1
+                return
+            try:
+                frames = packet.decode()
+            except av.FFmpegError as error:
+                if isinstance(error, av.error.DecoderNotFoundError):
+                    raise VideoError(f"{self.name}: no decoder for {stream.name}") from None
+                self.damaged += 1
+                continue
+            yield from frames  # type: ignore[misc]
+
+
+def video_stream(container: InputContainer, name: str) -> VideoStream:
+    """The default or best video stream; VideoError where there is none, or but a still image."""
+    stream = container.streams.best("video")
+    if stream is None or stream.disposition & Disposition.attached_pic:
+        raise VideoError(f"{name}: has no video stream")
+    if container.format.name == "image2" or container.format.name.endswith("_pipe"):
+        raise VideoError(f"{name}: is a still image ({stream.name}), not a video")
+    if stream.codec_context is None:
+        raise VideoError(f"{name}: its video codec is not supported by this build of FFmpeg")
+    return stream  # type: ignore[return-value]
+
+
+def timed_pictures(
+    frames: Iterator[VideoFrame], stream: VideoStream, name: str
+) -> Iterator[Picture]:
+    """Give each frame its time since the first one: its PTS, or one frame interval after the frame
+    before it where that is missing or does not rise.
+    """
+    interval = float(1 / stream.average_rate) if stream.average_rate else 0.04
+    first: float | None = None
+    last = -interval
+    for frame in frames:
+        pts = None if frame.time is None else float(frame.time)
+        if first is None:
+            first = pts or 0.0
+        pts_s = last + interval if pts is None or pts - first <= last else pts - first
+        last = pts_s
+        duration = float(frame.duration * frame.time_base) if frame.duration else 0.0
+        yield Picture(pts_s, duration, partial(to_rgb, frame, name))
+
+
+def to_rgb(frame: VideoFrame, name: str) -> Image:
+    """uint8 (H, W, 3) RGB, upright; 10-bit, gray, alpha and full-range pictures included."""
+    matrix = frame.side_data.get(SideData.DISPLAYMATRIX)
+    try:
+        image = frame.to_ndarray(format="rgb24")
+    except (av.FFmpegError, ValueError) as error:
+        raise VideoError(
+            f"{name}: cannot convert {frame.format.name} to RGB ({reason(error)})"
+        ) from None
+    return upright(image, None if matrix is None else parse_display_matrix(bytes(matrix)))
+
+
+def reason(error: Exception) -> str:
+    """FFmpeg's own words, in one line: the last thing it logged if any, else the error's."""
+    logged = getattr(error, "log", None)
+    text = logged[2] if logged else getattr(error, "strerror", None) or str(error)
+    return " ".join(str(text).split())
