@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ppsdk.records import Clip, Frame
+from ppsdk.records import Clip, Frame, Image
 
 log = logging.getLogger(__name__)
 
@@ -101,73 +101,103 @@ class WindowGrid:
         return cls(num_segments, segment_s, stride_segments)
 
 
+def cut_windows(
+    frames: Iterable[Frame], grid: WindowGrid, shrink: Callable[[Image], Image]
+) -> Iterator[Clip]:
+    """Thin a stream to one frame a segment (the nearest its centre) and cut it into windows.
+
+    Window k covers segments [k * stride, k * stride + num_segments). `shrink` is applied once to
+    each frame that is kept. A segment without a frame repeats the last one; a window without any
+    frame is not given. Nothing is given before the first full window; what is left at the end of
+    the stream is given, marked partial, when it is more than half a window, or all there is.
+    """
+    cutter = _WindowCutter(grid, shrink)
+    for index, frame in enumerate(frames):
+        yield from cutter.push(index, frame)
+    yield from cutter.finish()
+
+
 @dataclass(frozen=True, eq=False)
 class _Kept:
     """The one frame kept of a segment; index counts the frames of the stream."""
 
     segment: int
     index: int
-    frame: Frame
-    off_centre_s: float
+    pts_s: float
+    image: Image
 
 
-def cut_windows(frames: Iterable[Frame], grid: WindowGrid) -> Iterator[Clip]:
-    """Thin a stream to one frame a segment (the nearest its centre) and cut it into windows.
+class _WindowCutter:
+    def __init__(self, grid: WindowGrid, shrink: Callable[[Image], Image]) -> None:
+        self._grid = grid
+        self._shrink = shrink
+        self._kept: list[_Kept] = []
+        self._start = 0  # first segment of the next window
+        self._given_until = 0  # last segment of the last window given, plus one
+        self._candidate: _Kept | None = None
+        self._pts_s = 0.0
+        self._interval_s = 0.0
 
-    Window k covers segments [k * stride, k * stride + num_segments). A segment without a frame
-    repeats the last one. Nothing is given before the first full window; what is left at the end of
-    the stream is given, marked partial, when more than half full, or when it is all there is.
-    """
-    kept: list[_Kept] = []
-    start = 0  # first segment of the next window
-    windows = 0
-    best: _Kept | None = None
-    last_pts_s = previous_pts_s = 0.0
-    for index, frame in enumerate(frames):
-        previous_pts_s, last_pts_s = last_pts_s, frame.pts_s
-        segment = int((frame.pts_s + _TIE_S) / grid.segment_s)
-        off_centre_s = abs(frame.pts_s - (segment + 0.5) * grid.segment_s)
-        if best is not None and segment == best.segment:
-            if off_centre_s < best.off_centre_s - _TIE_S:
-                best = _Kept(segment, index, frame, off_centre_s)
-            continue
-        if best is not None:
-            kept.append(best)
-        best = _Kept(segment, index, frame, off_centre_s)
-        while segment >= start + grid.num_segments:
-            yield _window(kept, start, grid)
-            windows += 1
-            start += grid.stride_segments
-            kept = _still_needed(kept, start)
-    if best is None:
-        return
-    kept.append(best)
-    # The last frame is shown for as long as the one before it was.
-    end_s = last_pts_s + (last_pts_s - previous_pts_s or grid.segment_s)
-    while (start + grid.num_segments) * grid.segment_s <= end_s + _TIE_S:
-        yield _window(kept, start, grid)
-        windows += 1
-        start += grid.stride_segments
-    filled_s = end_s - start * grid.segment_s
-    if filled_s > grid.num_segments * grid.segment_s / 2 or windows == 0:
-        yield _window(_still_needed(kept, start), start, grid, end_s=end_s)
+    def push(self, index: int, frame: Frame) -> Iterator[Clip]:
+        self._interval_s = frame.pts_s - self._pts_s
+        self._pts_s = frame.pts_s
+        segment = int((frame.pts_s + _TIE_S) / self._grid.segment_s)
+        new = _Kept(segment, index, frame.pts_s, frame.image)
+        old = self._candidate
+        if old is None:
+            self._candidate = new
+        elif segment == old.segment:
+            if self._off_centre_s(new) < self._off_centre_s(old) - _TIE_S:
+                self._candidate = new
+        else:
+            self._keep(old)
+            self._candidate = new
+            yield from self._full_windows(until=segment)
 
+    def finish(self) -> Iterator[Clip]:
+        if self._candidate is None:
+            return
+        self._keep(self._candidate)
+        # The last frame is shown for as long as the one before it was.
+        end_s = self._pts_s + (self._interval_s or self._grid.segment_s)
+        yield from self._full_windows(until=int((end_s + _TIE_S) / self._grid.segment_s))
+        filled_s = end_s - self._start * self._grid.segment_s
+        is_news = end_s > self._given_until * self._grid.segment_s + _TIE_S
+        half_s = self._grid.num_segments * self._grid.segment_s / 2
+        if self._given_until == 0 or (is_news and filled_s > half_s):
+            yield self._window(end_s=end_s)
 
-def _window(kept: list[_Kept], start: int, grid: WindowGrid, *, end_s: float | None = None) -> Clip:
-    chosen: list[_Kept] = []
-    position = 0
-    for segment in range(start, start + grid.num_segments):
-        while position + 1 < len(kept) and kept[position + 1].segment <= segment:
-            position += 1
-        chosen.append(kept[position])
-    return Clip(
-        images=np.stack([one.frame.image for one in chosen]),
-        frame_indices=np.array([one.index for one in chosen], np.int64),
-        pts_s=np.array([one.frame.pts_s for one in chosen]),
-        start_s=start * grid.segment_s,
-        end_s=(start + grid.num_segments) * grid.segment_s if end_s is None else end_s,
-        partial=end_s is not None,
-    )
+    def _off_centre_s(self, one: _Kept) -> float:
+        return abs(one.pts_s - (one.segment + 0.5) * self._grid.segment_s)
+
+    def _keep(self, one: _Kept) -> None:
+        self._kept.append(_Kept(one.segment, one.index, one.pts_s, self._shrink(one.image)))
+
+    def _full_windows(self, *, until: int) -> Iterator[Clip]:
+        while until >= self._start + self._grid.num_segments:
+            if self._kept[-1].segment >= self._start:
+                self._given_until = self._start + self._grid.num_segments
+                yield self._window()
+            self._start += self._grid.stride_segments
+            self._kept = _still_needed(self._kept, self._start)
+
+    def _window(self, *, end_s: float | None = None) -> Clip:
+        grid = self._grid
+        chosen: list[_Kept] = []
+        position = 0
+        for segment in range(self._start, self._start + grid.num_segments):
+            while position + 1 < len(self._kept) and self._kept[position + 1].segment <= segment:
+                position += 1
+            chosen.append(self._kept[position])
+        full_end_s = (self._start + grid.num_segments) * grid.segment_s
+        return Clip(
+            images=np.stack([one.image for one in chosen]),
+            frame_indices=np.array([one.index for one in chosen], np.int64),
+            pts_s=np.array([one.pts_s for one in chosen]),
+            start_s=self._start * grid.segment_s,
+            end_s=full_end_s if end_s is None else end_s,
+            partial=end_s is not None,
+        )
 
 
 def _still_needed(kept: list[_Kept], start: int) -> list[_Kept]:

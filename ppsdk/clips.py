@@ -1,0 +1,103 @@
+"""From a file to the frames that stand for it: what classify, calibration and training share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ppsdk.errors import VideoError
+from ppsdk.preprocess import check_roi, cut_roi
+from ppsdk.records import Clip, Frame, Image, Roi
+from ppsdk.sampling import Sampling, check_sampling, choose_indices
+from ppsdk.sources import Decoder, VideoFile, open_file
+from ppsdk.sources.protocol import FrameTimes, with_size
+
+Choose = Callable[[FrameTimes], NDArray[np.int64]]
+
+
+def sample_clip(
+    path: str | os.PathLike[str],
+    *,
+    num_segments: int = 16,
+    sampling: Sampling = "full",
+    seed: int | None = None,
+    roi: Roi | None = None,
+    decoder: Decoder = "auto",
+) -> Clip:
+    """Sample a video file, without a model.
+
+    sampling: "full" takes the frame nearest the centre of each of num_segments equal segments by
+    time; "paddlevideo" follows the reference's evaluation rule to the frame; "random" takes a
+    random frame of each segment, the same for the same seed.
+    roi: (x0, y0, x1, y1) in fractions of the picture, cut out first.
+    Returns a Clip with images uint8 (num_segments, H, W, 3) RGB.
+    Raises VideoError for a file that gives no frames, ValueError for an argument out of range.
+    """
+    choose = chooser(sampling, num_segments, seed)
+    check_roi(roi)
+    return _read_clip(open_file(path, decoder=decoder), choose, roi)
+
+
+def sample_frames(
+    frames: Iterable[Frame], *, num_segments: int, sampling: Sampling, roi: Roi | None = None
+) -> Clip:
+    """The same for frames that the app has: all of them are held until the last one is known."""
+    choose = chooser(sampling, num_segments, None)
+    check_roi(roi)
+    held = [Frame(cut_roi(frame.image, roi), frame.pts_s) for frame in frames]
+    times = FrameTimes.from_lists([frame.pts_s for frame in held], [0.0] * len(held))
+    indices = choose(times)
+    return _clip(np.stack([held[i].image for i in indices]), indices, times)
+
+
+def chooser(sampling: Sampling, num_segments: int, seed: int | None) -> Choose:
+    """A function of the frame times; called again it makes the same random draws."""
+    check_sampling(sampling)
+    if num_segments < 1:
+        raise ValueError(f"num_segments is {num_segments}: must be 1 or more")
+    if seed is None and sampling == "random":
+        seed = int(np.random.default_rng().integers(2**63))
+    return lambda times: choose_indices(sampling, times.pts_s, times.end_s, num_segments, seed)
+
+
+def _read_clip(file: VideoFile, choose: Choose, roi: Roi | None) -> Clip:
+    """Decode once where the container tells the truth about its frames, twice where it does not:
+    which frames to take depends on how many there are.
+    """
+    times = file.expected_times()
+    wanted = set() if times is None else set(choose(times).tolist())
+    images, times = _read_frames(file, wanted, roi)
+    indices = choose(times)
+    if not set(indices.tolist()) <= images.keys():
+        images, again = _read_frames(file, set(indices.tolist()), roi)
+        if len(again.pts_s) != len(times.pts_s):
+            raise VideoError(
+                f"{file.name}: gives {len(times.pts_s)} frames, then {len(again.pts_s)}: "
+                "it is damaged, or changing"
+            )
+    return _clip(np.stack([images[i] for i in indices.tolist()]), indices, times)
+
+
+def _read_frames(
+    file: VideoFile, wanted: set[int], roi: Roi | None
+) -> tuple[dict[int, Image], FrameTimes]:
+    """The wanted frames, all of the first frame's size, and the times of all frames."""
+    images: dict[int, Image] = {}
+    size: tuple[int, int] | None = None
+    pts_s: list[float] = []
+    durations_s: list[float] = []
+    for index, picture in enumerate(file.pictures()):
+        pts_s.append(picture.pts_s)
+        durations_s.append(picture.duration_s)
+        if index in wanted or size is None:
+            image = picture.to_image()
+            size = size or image.shape[:2]
+            images[index] = cut_roi(with_size(image, size), roi)
+    return images, FrameTimes.from_lists(pts_s, durations_s)
+
+
+def _clip(images: Image, indices: NDArray[np.int64], times: FrameTimes) -> Clip:
+    return Clip(images, indices, times.pts_s[indices], start_s=0.0, end_s=times.end_s)

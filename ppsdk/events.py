@@ -1,0 +1,66 @@
+"""Window scores to events: neighbouring windows with the same label are one event."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from ppsdk.records import ActionEvent, WindowScores
+
+_TIE_S = 1e-6
+
+
+def detect_events(
+    windows: Iterable[WindowScores],
+    *,
+    source: str,
+    started_at: Callable[[], datetime | None] = lambda: None,
+    merge: bool = True,
+) -> Iterator[ActionEvent]:
+    """One event a window, with its best label; with merge, one for neighbours of the same label.
+
+    An event runs from the start of its first window to the end of its last; windows with a hole
+    between them are no neighbours. It is given when it has ended, in the order of start times.
+    started_at tells the wall-clock time of second 0 once it is known, None for files.
+    """
+    open_event: ActionEvent | None = None
+    for window in windows:
+        event = _event(window, source)
+        if open_event is None:
+            open_event = event
+        elif merge and _continues(open_event, event):
+            end_s = max(open_event.end_s, event.end_s)
+            open_event = replace(open_event, end_s=end_s, score=max(open_event.score, event.score))
+        else:
+            yield _with_wall_clock(open_event, started_at())
+            open_event = event
+    if open_event is not None:
+        yield _with_wall_clock(open_event, started_at())
+
+
+def _event(window: WindowScores, source: str) -> ActionEvent:
+    return ActionEvent(
+        id=uuid.uuid4().hex,
+        label=window.label,
+        label_id=window.label_id,
+        score=window.score,
+        start_s=window.start_s,
+        end_s=window.end_s,
+        source=source,
+    )
+
+
+def _continues(earlier: ActionEvent, later: ActionEvent) -> bool:
+    return earlier.label_id == later.label_id and later.start_s <= earlier.end_s + _TIE_S
+
+
+def _with_wall_clock(event: ActionEvent, started_at: datetime | None) -> ActionEvent:
+    if started_at is None:
+        return event
+    return replace(
+        event,
+        start_time=(started_at + timedelta(seconds=event.start_s)).isoformat(),
+        end_time=(started_at + timedelta(seconds=event.end_s)).isoformat(),
+    )

@@ -1,0 +1,82 @@
+"""What a model says of itself: kept in the IR's rt_info, so that no yaml can drift from it."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from ppsdk.errors import ModelError
+from ppsdk.preprocess import IMAGENET_MEAN, IMAGENET_STD, RESIZE_RULE
+
+# Raised when a reader of this version could not use a model of that one.
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """labels: class names by id. num_segments: frames a clip. image_size, short_side: pixels.
+
+    mean, std: of RGB / 255. precision: of the weights, "FP32" or "INT8". length_s, stride_s: the
+    default window, seconds. shift_stages: the stages (1 to 4) with a temporal shift before them.
+    source, source_sha256: the checkpoint it was made from. ppsdk_version: of the converter.
+    self_test: the first logits for `self_test_crops`, a check on what the machine computes.
+    """
+
+    labels: tuple[str, ...]
+    num_segments: int
+    length_s: float
+    stride_s: float
+    source: str
+    source_sha256: str
+    ppsdk_version: str
+    self_test: tuple[float, ...]
+    has_lta: bool
+    shift_stages: tuple[int, ...] = (3,)
+    image_size: int = 224
+    short_side: int = 256
+    resize_rule: str = RESIZE_RULE
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    precision: str = "FP32"
+
+    def to_rt_info(self) -> dict[str, str]:
+        """Every fact as a JSON text: rt_info values come back as strings, whatever goes in."""
+        facts = {name: json.dumps(getattr(self, name)) for name in self.__dataclass_fields__}
+        return {"format": str(FORMAT), **facts}
+
+    @classmethod
+    def from_rt_info(cls, texts: dict[str, str], *, where: str) -> ModelFacts:
+        """Raises ModelError, naming the fact, where one is missing or has another type."""
+        if texts.get("format") != str(FORMAT):
+            raise ModelError(
+                f"{where}: model format {texts.get('format')}: this ppsdk reads format {FORMAT}"
+            )
+        values: dict[str, Any] = {}
+        for name in cls.__dataclass_fields__:
+            try:
+                values[name] = json.loads(texts[name])
+            except (KeyError, ValueError):
+                raise ModelError(f"{where}: rt_info has no valid {name!r}: damaged model") from None
+            if isinstance(values[name], list):
+                values[name] = tuple(values[name])
+        facts = cls(**values)
+        facts._check(where)
+        return facts
+
+    def _check(self, where: str) -> None:
+        for name in ("num_segments", "image_size", "short_side"):
+            value = getattr(self, name)
+            if not (isinstance(value, int) and value > 0):
+                raise ModelError(f"{where}: {name} is {value!r}: must be a whole number above 0")
+        for name in ("length_s", "stride_s"):
+            value = getattr(self, name)
+            if not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0):
+                raise ModelError(f"{where}: {name} is {value!r}: must be seconds above 0")
+        if not (isinstance(self.labels, tuple) and all(isinstance(x, str) for x in self.labels)):
+            raise ModelError(f"{where}: labels are {self.labels!r}: must be a list of names")
+        if self.resize_rule != RESIZE_RULE:
+            raise ModelError(
+                f"{where}: resize rule {self.resize_rule!r}: this ppsdk knows {RESIZE_RULE!r}"
+            )

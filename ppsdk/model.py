@@ -1,0 +1,199 @@
+"""An OpenVINO model and what it says of a clip. The only file of the runtime that imports openvino."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import queue
+from os import PathLike
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import openvino as ov
+import openvino.properties as props
+import openvino.properties.hint as hints
+from numpy.typing import NDArray
+from openvino.preprocess import PrePostProcessor
+
+from ppsdk.errors import ModelError
+from ppsdk.facts import ModelFacts
+from ppsdk.records import Image
+
+log = logging.getLogger(__name__)
+
+Precision = Literal["f32", "bf16", "f16"]
+_PRECISIONS = {"f32": ov.Type.f32, "bf16": ov.Type.bf16, "f16": ov.Type.f16}
+_RT_INFO = "ppsdk"
+
+
+class Network:
+    """A compiled model. `logits` may be called from several threads: each call has a request of
+    its own, and results are copies.
+    """
+
+    def __init__(
+        self,
+        model_dir: str | PathLike[str],
+        *,
+        device: str = "CPU",
+        num_threads: int | None = None,
+        precision: Precision = "f32",
+        cache_dir: str | PathLike[str] | None = None,
+    ) -> None:
+        config = _config(device, num_threads, precision, cache_dir)
+        model, self.facts = load_model(model_dir)
+        with_uint8_input(model, self.facts)
+        try:
+            self._compiled = ov.Core().compile_model(model, device, config)
+        except RuntimeError as error:
+            raise ModelError(f"{model_dir}: cannot run on device {device!r} ({_line(error)})") from None
+        # The requests that no caller is using; more are made when more threads call at once.
+        self._idle: queue.LifoQueue[ov.InferRequest] = queue.LifoQueue()
+        if cache_dir is not None and self._compiled.get_property("LOADED_FROM_CACHE"):
+            self._check_cached(model_dir, cache_dir)
+
+    @property
+    def precision_executed(self) -> str:
+        """The floating-point precision the device really uses: "f32", "bf16" or "f16"."""
+        return str(self._compiled.get_property(hints.inference_precision).get_type_name())
+
+    def logits(self, crops: Image) -> NDArray[np.float32]:
+        """uint8 (num_segments, size, size, 3) RGB -> float32 (classes,).
+
+        Raises ValueError for another shape or dtype.
+        """
+        size = self.facts.image_size
+        expected = (self.facts.num_segments, size, size, 3)
+        if crops.shape != expected or crops.dtype != np.uint8:
+            raise ValueError(f"crops are {crops.dtype} {crops.shape}: must be uint8 {expected} RGB")
+        try:
+            request = self._idle.get_nowait()
+        except queue.Empty:
+            request = self._compiled.create_infer_request()
+        try:
+            # share_outputs would hand out memory that the next caller's answer is written to.
+            outputs = request.infer([np.ascontiguousarray(crops)], share_outputs=False)
+            return np.array(outputs[0][0], np.float32)
+        finally:
+            self._idle.put(request)
+
+    def _check_cached(self, model_dir: str | PathLike[str], cache_dir: str | PathLike[str]) -> None:
+        """OpenVINO loads a blob that something has overwritten without a word."""
+        told = np.float32(self.facts.self_test)
+        seen = self.logits(self_test_crops(self.facts))[: len(told)]
+        exact = self.precision_executed == "f32" and self.facts.precision == "FP32"
+        bound = 1e-3 if exact else 0.25 * max(1.0, float(np.abs(told).max()))
+        if not np.abs(seen - told).max() <= bound:
+            raise ModelError(
+                f"{cache_dir}: the cached model is not that of {model_dir} (logits differ by "
+                f"{np.abs(seen - told).max():.3g}, at most {bound:.3g} is accepted): empty the cache"
+            )
+
+
+def load_model(model_dir: str | PathLike[str]) -> tuple[ov.Model, ModelFacts]:
+    """Read and check model.xml and model.bin; ModelError where they are missing, foreign, damaged."""
+    xml, weights = Path(model_dir) / "model.xml", Path(model_dir) / "model.bin"
+    for file in (xml, weights):
+        if not file.is_file():
+            raise ModelError(f"{model_dir}: not a ppsdk model: {file.name} is missing")
+    try:
+        # Mapped weights would change under a running model when the file is replaced.
+        model = ov.Core({"ENABLE_MMAP": False}).read_model(xml, weights)
+    except RuntimeError as error:
+        raise ModelError(f"{xml}: damaged: OpenVINO cannot read it ({_line(error)})") from None
+    if not model.has_rt_info([_RT_INFO, "format"]):
+        raise ModelError(f"{xml}: not a ppsdk model: rt_info has no 'ppsdk' section; make one with "
+                         "`ppsdk convert`")
+    texts = _rt_texts(model)
+    facts = ModelFacts.from_rt_info(texts, where=str(xml))
+    digest = file_sha256(weights)
+    if digest != texts.get("bin_sha256"):
+        raise ModelError(
+            f"{weights}: damaged or of another model: sha256 {digest[:12]}..., "
+            f"model.xml says {str(texts.get('bin_sha256'))[:12]}..."
+        )
+    _check_shapes(model, facts, xml)
+    return model, facts
+
+
+def save_model(model: ov.Model, facts: ModelFacts, folder: Path) -> None:
+    """Write model.xml and model.bin, uncompressed, with the facts and the sha256 of the .bin."""
+    xml, weights = folder / "model.xml", folder / "model.bin"
+    for name, text in facts.to_rt_info().items():
+        model.set_rt_info(text, [_RT_INFO, name])
+    model.set_rt_info("0" * 64, [_RT_INFO, "bin_sha256"])
+    ov.save_model(model, xml, compress_to_fp16=False)
+    digest = file_sha256(weights)
+    # The digest is of a file that the text naming it is saved with: put it in afterwards.
+    xml.write_text(xml.read_text("utf-8").replace("0" * 64, digest, 1), "utf-8")
+
+
+def with_uint8_input(model: ov.Model, facts: ModelFacts) -> None:
+    """Put mean, std and layout into the graph: uint8 (N, S, S, 3) in, as crops come."""
+    steps = PrePostProcessor(model)
+    steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
+    steps.input().model().set_layout(ov.Layout("NCHW"))
+    pre = steps.input().preprocess().convert_element_type(ov.Type.f32)
+    pre.mean([255 * value for value in facts.mean]).scale([255 * value for value in facts.std])
+    steps.build()
+
+
+def self_test_crops(facts: ModelFacts) -> Image:
+    """Noise, uint8 (num_segments, S, S, 3), the same on every machine."""
+    shape = (facts.num_segments, facts.image_size, facts.image_size, 3)
+    return np.random.RandomState(0).randint(0, 256, shape).astype(np.uint8)
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _config(
+    device: str,
+    num_threads: int | None,
+    precision: str,
+    cache_dir: str | PathLike[str] | None,
+) -> dict[str, object]:
+    if precision not in _PRECISIONS:
+        raise ValueError(f"precision is {precision!r}: must be one of {', '.join(_PRECISIONS)}")
+    if num_threads is not None and num_threads < 1:
+        raise ValueError(f"num_threads is {num_threads}: must be 1 or more")
+    config: dict[str, object] = {
+        hints.inference_precision: _PRECISIONS[precision],
+        hints.performance_mode: hints.PerformanceMode.LATENCY,
+    }
+    if num_threads is not None and device == "CPU":
+        config[props.inference_num_threads] = num_threads
+        # Two processes with capped threads would otherwise pin themselves to the same cores.
+        config[hints.enable_cpu_pinning] = False
+    if cache_dir is not None:
+        config[props.cache_dir] = str(cache_dir)
+    return config
+
+
+def _rt_texts(model: ov.Model) -> dict[str, str]:
+    names = [*ModelFacts.__dataclass_fields__, "format", "bin_sha256"]
+    return {
+        name: str(model.get_rt_info([_RT_INFO, name]).value)
+        for name in names
+        if model.has_rt_info([_RT_INFO, name])
+    }
+
+
+def _check_shapes(model: ov.Model, facts: ModelFacts, xml: Path) -> None:
+    expected = {
+        "input": (facts.num_segments, 3, facts.image_size, facts.image_size),
+        "output": (1, len(facts.labels)),
+    }
+    for what, port in (("input", model.input(0)), ("output", model.output(0))):
+        shape = tuple(port.shape) if port.partial_shape.is_static else port.partial_shape
+        if shape != expected[what]:
+            raise ModelError(f"{xml}: damaged: {what} is {shape}, its rt_info says {expected[what]}")
+
+
+def _line(error: Exception) -> str:
+    """OpenVINO's errors span lines, places in its sources first: the last line says what."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

@@ -1,0 +1,198 @@
+"""The one class that an app builds: it joins the stages."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ppsdk.clips import sample_clip, sample_frames
+from ppsdk.errors import ModelError
+from ppsdk.events import detect_events
+from ppsdk.facts import ModelFacts
+from ppsdk.model import Network, Precision
+from ppsdk.preprocess import check_roi, crop_for_model, cut_roi
+from ppsdk.records import ActionEvent, Clip, Frame, Image, Roi, WindowScores
+from ppsdk.sampling import Sampling, WindowGrid, check_sampling, cut_windows
+from ppsdk.sources import Decoder, Source, SourceRef, open_source
+
+
+class Recognizer:
+    """Recognise actions with a converted model; a context manager.
+
+    model_dir: a folder written by `ppsdk convert`. device: an OpenVINO device. num_threads: CPU
+    threads, all of them unless given. precision: "f32"; "bf16" or "f16" trade exactness for speed
+    where the CPU has them. cache_dir: keeps the compiled model, for a faster next start.
+    Raises ModelError for a missing, foreign or damaged model.
+    Safe to share between threads: each call gets its own answer.
+    """
+
+    def __init__(
+        self,
+        model_dir: str | os.PathLike[str],
+        *,
+        device: str = "CPU",
+        num_threads: int | None = None,
+        precision: Precision = "f32",
+        cache_dir: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self.model_dir = Path(model_dir)
+        self._network: Network | None = Network(
+            model_dir,
+            device=device,
+            num_threads=num_threads,
+            precision=precision,
+            cache_dir=cache_dir,
+        )
+        self.facts: ModelFacts = self._network.facts
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The class names; a class id is a position in it."""
+        return self.facts.labels
+
+    @property
+    def num_segments(self) -> int:
+        """Frames that the model sees at once."""
+        return self.facts.num_segments
+
+    @property
+    def precision_executed(self) -> str:
+        """The floating-point precision that the device really uses."""
+        return self._open_network().precision_executed
+
+    def logits(self, crops: Image) -> NDArray[np.float32]:
+        """uint8 (num_segments, size, size, 3) RGB, exactly what the network sees -> float32
+        (classes,). Raises ValueError for another shape or dtype.
+        """
+        return self._open_network().logits(crops)
+
+    def classify(
+        self,
+        path_or_frames: str | os.PathLike[str] | Iterable[Frame] | Iterable[Image],
+        *,
+        sampling: Sampling = "full",
+        roi: Roi | None = None,
+        decoder: Decoder = "auto",
+        fps: float | None = None,
+    ) -> WindowScores:
+        """One answer for a whole file, or for all the frames of an iterable.
+
+        sampling: "full" (the whole clip, by time) or "paddlevideo" (the reference's rule).
+        roi: (x0, y0, x1, y1) in fractions of the picture, cut out first.
+        decoder: for files, see `open_source`; fps: for bare arrays (1 unless given).
+        Raises VideoError for a source that gives no frames.
+        """
+        check_sampling(sampling, ("full", "paddlevideo"))
+        if isinstance(path_or_frames, (str, os.PathLike)):
+            clip = sample_clip(
+                path_or_frames,
+                num_segments=self.num_segments,
+                sampling=sampling,
+                roi=roi,
+                decoder=decoder,
+            )
+        else:
+            with open_source(path_or_frames, fps=fps) as source:
+                clip = sample_frames(
+                    source, num_segments=self.num_segments, sampling=sampling, roi=roi
+                )
+        return self._score(clip, np.stack([self._crop(image) for image in clip.images]))
+
+    def windows(
+        self,
+        source: SourceRef,
+        *,
+        length_s: float | None = None,
+        stride_s: float | None = None,
+        roi: Roi | None = None,
+        decoder: Decoder = "auto",
+        fps: float | None = None,
+    ) -> Iterator[WindowScores]:
+        """Scores of window after window of a stream.
+
+        source: as for `open_source`; fps: for bare arrays. length_s, stride_s: seconds, the
+        model's own unless given; the stride is rounded to whole segments (length_s /
+        num_segments). Raises VideoError when the source cannot be opened or read.
+        """
+        grid = self._grid(length_s, stride_s)
+        check_roi(roi)
+        stream = open_source(source, decoder=decoder, fps=fps)
+        return self._stream_windows(stream, grid, roi)
+
+    def events(
+        self,
+        source: SourceRef,
+        *,
+        length_s: float | None = None,
+        stride_s: float | None = None,
+        roi: Roi | None = None,
+        decoder: Decoder = "auto",
+        fps: float | None = None,
+        merge: bool = True,
+    ) -> Iterator[ActionEvent]:
+        """Events of a stream: equal neighbouring windows merged, or one a window without merge.
+
+        The other arguments are those of `windows`. Live sources give wall-clock times as well.
+        """
+        grid = self._grid(length_s, stride_s)
+        check_roi(roi)
+        stream = open_source(source, decoder=decoder, fps=fps)
+        windows = self._stream_windows(stream, grid, roi)
+        return detect_events(
+            windows, source=stream.name, started_at=lambda: stream.started_at, merge=merge
+        )
+
+    def close(self) -> None:
+        """Free the compiled model; using the recognizer afterwards raises ModelError."""
+        self._network = None
+
+    def __enter__(self) -> Recognizer:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _stream_windows(
+        self, source: Source, grid: WindowGrid, roi: Roi | None
+    ) -> Iterator[WindowScores]:
+        with source:
+            clips = cut_windows(source, grid, partial(self._crop_roi, roi))
+            for clip in clips:
+                yield self._score(clip, clip.images)
+
+    def _crop_roi(self, roi: Roi | None, image: Image) -> Image:
+        return self._crop(cut_roi(image, roi))
+
+    def _crop(self, image: Image) -> Image:
+        return crop_for_model(
+            image, image_size=self.facts.image_size, short_side=self.facts.short_side
+        )
+
+    def _score(self, clip: Clip, crops: Image) -> WindowScores:
+        return WindowScores(
+            logits=self.logits(crops),
+            labels=self.labels,
+            start_s=clip.start_s,
+            end_s=clip.end_s,
+            frame_indices=clip.frame_indices,
+            partial=clip.partial,
+        )
+
+    def _grid(self, length_s: float | None, stride_s: float | None) -> WindowGrid:
+        """A given length with no stride keeps the model's overlap."""
+        facts = self.facts
+        if length_s is None:
+            length_s = facts.length_s
+        if stride_s is None:
+            stride_s = facts.stride_s * length_s / facts.length_s
+        return WindowGrid.from_seconds(length_s, stride_s, facts.num_segments)
+
+    def _open_network(self) -> Network:
+        if self._network is None:
+            raise ModelError(f"{self.model_dir}: the recognizer is closed")
+        return self._network
