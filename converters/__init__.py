@@ -1,0 +1,1 @@
+"""Offline: a trained checkpoint to an OpenVINO model that ppsdk runs."""
