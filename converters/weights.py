@@ -24,7 +24,8 @@ from ppsdk.errors import ModelError
 Weights = dict[str, NDArray[np.float32]]
 
 _NETWORK_NAME = re.compile(r"(?:^|\.)((?:stem|stages|last_conv|fc|global_attention)\..+)$")
-# "0." of a saved student, "_layers." of DataParallel; "Teacher." is the other half of DML training.
+_TEACHER = re.compile(r"(?:^|\.)Teacher\.")  # the other half of a checkpoint of DML training
+# "0." is a saved student, "_layers." DataParallel.
 _ACCEPTED_PREFIXES = "none, 'backbone.', 'Student.0.', '0.', '_layers.'"
 _LISTED = 20
 
@@ -36,7 +37,7 @@ def strip_prefix(arrays: dict[str, NDArray[Any]], path: Path) -> dict[str, NDArr
     there is none, where there are only a Teacher's, or where two networks are there to choose from.
     """
     prefixes = Counter(_prefix(name) for name in arrays)
-    teachers = [prefix for prefix in prefixes if prefix and "Teacher." in prefix]
+    teachers = [prefix for prefix in prefixes if prefix and _TEACHER.search(prefix)]
     students = Counter({p: n for p, n in prefixes.items() if p is not None and p not in teachers})
     if not students:
         raise ModelError(
@@ -50,10 +51,11 @@ def strip_prefix(arrays: dict[str, NDArray[Any]], path: Path) -> dict[str, NDArr
         raise ModelError(
             f"{path}: holds several networks, under {_quoted([best, *rivals])}: keep one of them"
         )
+    prefix = best or ""
     return {
-        name[len(best or "") :] if name.startswith(best or "") else name: array
+        name[len(prefix) :] if name.startswith(prefix) else f"{name} (outside {prefix!r})": array
         for name, array in arrays.items()
-        if not (_prefix(name) in teachers or name.startswith("Teacher."))
+        if not _TEACHER.search(name)
     }
 
 
@@ -78,6 +80,8 @@ def read_architecture(
                 f"{num_segments}: leave the option out, or give {len(gate)}"
             )
         num_segments = len(gate)
+    if num_segments is not None and not 2 <= num_segments <= 64:
+        raise ModelError(f"{path}: {num_segments} segments: must be 2 to 64")
     return Architecture(
         num_segments=16 if num_segments is None else num_segments,
         num_classes=len(bias) if bias is not None and bias.ndim == 1 else 400,

@@ -98,13 +98,17 @@ def load_model(model_dir: str | PathLike[str]) -> tuple[ov.Model, ModelFacts]:
         if not file.is_file():
             raise ModelError(f"{model_dir}: not a ppsdk model: {file.name} is missing")
     try:
+        core = ov.Core()
         # Mapped weights would change under a running model when the file is replaced.
-        model = ov.Core({"ENABLE_MMAP": False}).read_model(xml, weights)
+        core.set_property({props.enable_mmap: False})
+        model = core.read_model(xml, weights)
     except RuntimeError as error:
         raise ModelError(f"{xml}: damaged: OpenVINO cannot read it ({_line(error)})") from None
     if not model.has_rt_info([_RT_INFO, "format"]):
-        raise ModelError(f"{xml}: not a ppsdk model: rt_info has no 'ppsdk' section; make one with "
-                         "`ppsdk convert`")
+        raise ModelError(
+            f"{xml}: not a ppsdk model: its rt_info has no {_RT_INFO!r} section; "
+            "make one with `ppsdk convert`"
+        )
     texts = _rt_texts(model)
     facts = ModelFacts.from_rt_info(texts, where=str(xml))
     digest = file_sha256(weights)

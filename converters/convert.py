@@ -1,0 +1,202 @@
+"""Load, validate, fuse, build, verify, save: a checkpoint to a folder that `Recognizer` opens."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+import openvino.properties.hint as hints
+from numpy.typing import NDArray
+
+from converters.architecture import Architecture
+from converters.checkpoint import Checkpoint, read_checkpoint
+from converters.fuse import fuse
+from converters.graph import build_model
+from converters.labels import check_labels, read_labels
+from converters.metadata import TrainedFacts, read_trained_facts
+from converters.reference import reference_logits
+from converters.weights import Weights, check_weights, read_architecture, strip_prefix
+from ppsdk.errors import ModelError
+from ppsdk.facts import ModelFacts
+from ppsdk.model import file_sha256, save_model, self_test_crops
+from ppsdk.preprocess import normalize
+from ppsdk.version import __version__
+
+TOLERANCE = 1e-4
+# Kinetics clips, which the published checkpoints were trained on, last 10 s.
+DEFAULT_LENGTH_S = 10.0
+
+
+@dataclass(frozen=True)
+class ConvertOptions:
+    """labels: a label file; None where the checkpoint has its own. num_segments: for checkpoints
+    without temporal attention, 16 unless given. length_s, stride_s: the default window; 10 s and
+    half the length unless given or in the checkpoint.
+    """
+
+    labels: Path | None = None
+    num_segments: int | None = None
+    length_s: float | None = None
+    stride_s: float | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What was written, and how far the saved graph is from the unfused network."""
+
+    folder: Path
+    facts: ModelFacts
+    num_weights: int
+    max_abs_diff: float
+
+
+def convert(checkpoint_path: Path, out: Path, options: ConvertOptions) -> Conversion:
+    """Raises ModelError, with nothing written, unless all of it is in order."""
+    _check_out(out, options.force)
+    checkpoint = read_checkpoint(checkpoint_path)
+    trained = read_trained_facts(checkpoint)
+    weights, architecture = _network(checkpoint, trained, options)
+    labels = _labels(checkpoint, trained, options, architecture.num_classes)
+    length_s, stride_s = _window(trained, options)
+    facts = ModelFacts(
+        labels=labels,
+        num_segments=architecture.num_segments,
+        length_s=length_s,
+        stride_s=stride_s,
+        source=checkpoint_path.name,
+        source_sha256=file_sha256(checkpoint_path),
+        ppsdk_version=__version__,
+        self_test=(),
+        has_lta=architecture.has_lta,
+        shift_stages=architecture.shift_stages,
+        image_size=architecture.image_size,
+        short_side=round(architecture.image_size * 256 / 224),
+    )
+    model = build_model(fuse(weights, architecture), architecture)
+    logits, difference = verify(model, weights, architecture, facts, checkpoint_path)
+    facts = replace(facts, self_test=tuple(float(x) for x in logits[:16]))
+    with _written_whole(out, force=options.force) as folder:
+        save_model(model, facts, folder)
+    return Conversion(out, facts, len(weights), difference)
+
+
+def verify(
+    model: ov.Model,
+    weights: Weights,
+    architecture: Architecture,
+    facts: ModelFacts,
+    path: Path,
+) -> tuple[NDArray[np.float32], float]:
+    """Run seeded noise through the graph (f32) and the unfused network: the graph's logits, and the
+    largest difference.
+
+    Raises ModelError where that is above 1e-4, or where the decision differs. Above logits of 10
+    the bound is 1e-5 of the largest, for float32 carries no more.
+    """
+    clip = normalize(self_test_crops(facts))
+    compiled = ov.Core().compile_model(model, "CPU", {hints.inference_precision: ov.Type.f32})
+    logits = np.array(compiled(clip)[0][0], np.float32)
+    expected = reference_logits(weights, architecture, clip)
+    if not np.isfinite(expected).all():
+        raise ModelError(f"{path}: its weights overflow on a test picture: logits are not finite")
+    difference = float(np.abs(logits - expected).max())
+    bound = TOLERANCE * max(1.0, float(np.abs(expected).max()) / 10)
+    # "not <=" also catches NaN.
+    if not difference <= bound:
+        raise ModelError(
+            f"{path}: the fused graph differs from the network by {difference:.2e} on logits, "
+            f"at most {bound:.0e} is accepted: not saved"
+        )
+    return logits, difference
+
+
+def _network(
+    checkpoint: Checkpoint, trained: TrainedFacts, options: ConvertOptions
+) -> tuple[Weights, Architecture]:
+    path = checkpoint.path
+    if None not in (trained.num_segments, options.num_segments):
+        if trained.num_segments != options.num_segments:
+            raise ModelError(
+                f"{path}: its metadata say {trained.num_segments} segments, --num-segments says "
+                f"{options.num_segments}: leave the option out"
+            )
+    arrays = strip_prefix(checkpoint.arrays, path)
+    architecture = read_architecture(
+        arrays,
+        path,
+        num_segments=options.num_segments or trained.num_segments,
+        shift_stages=(3,) if trained.shift_stages is None else trained.shift_stages,
+        image_size=trained.image_size or 224,
+    )
+    return check_weights(arrays, architecture, path), architecture
+
+
+def _labels(
+    checkpoint: Checkpoint, trained: TrainedFacts, options: ConvertOptions, num_classes: int
+) -> tuple[str, ...]:
+    if options.labels is not None:
+        labels = read_labels(options.labels, num_classes)
+        if trained.labels is not None and trained.labels != labels:
+            raise ModelError(
+                f"{options.labels}: not the labels that {checkpoint.path} was trained with: "
+                "leave --labels out"
+            )
+        return labels
+    if trained.labels is None:
+        raise ModelError(f"{checkpoint.path}: has no labels of its own: --labels FILE is needed")
+    return check_labels(list(trained.labels), num_classes, checkpoint.path)
+
+
+def _window(trained: TrainedFacts, options: ConvertOptions) -> tuple[float, float]:
+    length_s = options.length_s or trained.length_s or DEFAULT_LENGTH_S
+    # A stride belongs to its length: one from the file does not outlive a new length.
+    trained_stride_s = trained.stride_s if options.length_s is None else None
+    return length_s, options.stride_s or trained_stride_s or length_s / 2
+
+
+def _check_out(out: Path, force: bool) -> None:
+    if not out.exists():
+        return
+    if not force:
+        raise ModelError(f"{out}: exists: choose another folder, or --force to replace it")
+    if not out.is_dir() or (any(out.iterdir()) and not (out / "model.xml").exists()):
+        raise ModelError(f"{out}: is not a model folder: --force replaces only those")
+
+
+@contextmanager
+def _written_whole(out: Path, *, force: bool) -> Iterator[Path]:
+    """A temporary folder beside `out` that takes its place at the end, or leaves nothing."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    except OSError as error:
+        raise ModelError(f"{out}: cannot write there ({error.strerror})") from None
+    try:
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())
+        _check_out(out, force)
+        if out.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{out.name}-old-", dir=out.parent))
+            os.replace(out, old)
+            os.replace(temporary, out)
+            shutil.rmtree(old)
+        else:
+            os.replace(temporary, out)
+    except (OSError, RuntimeError) as error:
+        raise ModelError(f"{out}: cannot write it ({error})") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

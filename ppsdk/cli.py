@@ -1,0 +1,292 @@
+"""The command line. Results go to stdout; everything else, errors in one line, to stderr."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from ppsdk.errors import VideoError
+from ppsdk.version import __version__
+
+if TYPE_CHECKING:
+    from ppsdk.evaluation import Evaluation
+    from ppsdk.manifest import LabelledClip
+    from ppsdk.records import WindowScores
+    from ppsdk.recognizer import Recognizer
+
+FileSampling = Literal["full", "paddlevideo"]
+PATH = click.Path(path_type=Path)
+SECONDS = click.FloatRange(min=0, min_open=True)
+
+model_option = click.option(
+    "--model", "model_dir", required=True, type=PATH, help="Folder written by `ppsdk convert`."
+)
+threads_option = click.option(
+    "--threads", type=click.IntRange(min=1), help="CPU threads; all unless given."
+)
+precision_option = click.option(
+    "--precision",
+    type=click.Choice(["f32", "bf16", "f16"]),
+    default="f32",
+    show_default=True,
+    help="Floating-point precision of execution.",
+)
+sampling_option = click.option(
+    "--sampling",
+    type=click.Choice(["full", "paddlevideo"]),
+    default="full",
+    show_default=True,
+    help="Which frames stand for a file.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+
+
+def main(args: Sequence[str] | None = None, prog_name: str = "ppsdk") -> int:
+    """Run a command; returns the exit code: 0, 1 for a failure, 2 for wrong usage."""
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    try:
+        result = cli.main(args, prog_name=prog_name, standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.ClickException as error:
+        return _fail(error.format_message(), error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:
+        # Whoever read stdout has gone; keep Python from failing again when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (ValueError, OSError) as error:
+        return _fail(str(error), 1)
+
+
+def _fail(message: str, code: int) -> int:
+    click.echo(f"ppsdk: error: {' '.join(message.split())}", err=True)
+    return code
+
+
+@click.group()
+@click.version_option(__version__)
+def cli() -> None:
+    """Action recognition with PP-TSMv2 on OpenVINO."""
+
+
+@cli.command()
+@click.argument("checkpoint", type=PATH)
+@click.argument("out", type=PATH)
+@click.option("--labels", type=PATH, help="Label file: one name a line, `id name`, or JSON.")
+@click.option("--num-segments", type=click.IntRange(2, 64), help="Frames a clip; 16 unless given.")
+@click.option("--length-s", type=SECONDS, help="Default window, seconds.")
+@click.option("--stride-s", type=SECONDS, help="Default time between windows, seconds.")
+@click.option("--force", is_flag=True, help="Replace the model in OUT.")
+def convert(
+    checkpoint: Path,
+    out: Path,
+    labels: Path | None,
+    num_segments: int | None,
+    length_s: float | None,
+    stride_s: float | None,
+    force: bool,
+) -> None:
+    """Turn a trained CHECKPOINT (.pdparams, .safetensors) into the model folder OUT."""
+    from converters.convert import TOLERANCE, ConvertOptions, convert
+
+    options = ConvertOptions(labels, num_segments, length_s, stride_s, force)
+    done = convert(checkpoint, out, options)
+    facts = done.facts
+    lta = "from its temporal attention" if facts.has_lta else "no temporal attention to tell"
+    click.echo(f"weights    {done.num_weights} arrays, all accounted for")
+    click.echo(f"classes    {len(facts.labels)}")
+    click.echo(f"segments   {facts.num_segments} ({lta})")
+    click.echo(f"window     {facts.length_s:g} s, every {facts.stride_s:g} s")
+    click.echo(f"verified   max_abs_diff {done.max_abs_diff:.2e} on logits (bound {TOLERANCE:.0e})")
+    click.echo(f"saved      {done.folder}")
+
+
+@cli.command()
+@click.argument("videos", nargs=-1, required=True, type=PATH)
+@model_option
+@click.option("--top", default=5, show_default=True, type=click.IntRange(min=1))
+@sampling_option
+@json_option
+@threads_option
+@precision_option
+def classify(
+    videos: tuple[Path, ...],
+    model_dir: Path,
+    top: int,
+    sampling: FileSampling,
+    as_json: bool,
+    threads: int | None,
+    precision: Literal["f32", "bf16", "f16"],
+) -> int:
+    """Name the action in each of VIDEOS. A bad file is reported and the rest go on."""
+    failed = 0
+    with _recognizer(model_dir, threads, precision) as recognizer:
+        for video in videos:
+            try:
+                scores = recognizer.classify(video, sampling=sampling)
+            except VideoError as error:
+                _fail(str(error), 1)
+                failed = 1
+                continue
+            _show_scores(video, scores, top, as_json)
+    return failed
+
+
+@cli.command()
+@click.argument("source")
+@model_option
+@click.option("--length-s", type=SECONDS, help="Window, seconds; the model's own unless given.")
+@click.option("--stride-s", type=SECONDS, help="Time between windows, seconds.")
+@click.option("--no-merge", is_flag=True, help="One event a window.")
+@threads_option
+@precision_option
+def run(
+    source: str,
+    model_dir: Path,
+    length_s: float | None,
+    stride_s: float | None,
+    no_merge: bool,
+    threads: int | None,
+    precision: Literal["f32", "bf16", "f16"],
+) -> None:
+    """Print the events of SOURCE (a file, a camera index, a URL) as JSON lines, as they end."""
+    with _recognizer(model_dir, threads, precision) as recognizer:
+        events = recognizer.events(
+            source, length_s=length_s, stride_s=stride_s, merge=not no_merge
+        )
+        for event in events:
+            _print_json(event.to_dict())
+
+
+@cli.command()
+@click.argument("manifest", type=PATH)
+@model_option
+@click.option("--split", help="Only the clips of this split.")
+@sampling_option
+@json_option
+@threads_option
+@precision_option
+def evaluate(
+    manifest: Path,
+    model_dir: Path,
+    split: str | None,
+    sampling: FileSampling,
+    as_json: bool,
+    threads: int | None,
+    precision: Literal["f32", "bf16", "f16"],
+) -> int:
+    """Accuracy on the labelled clips of MANIFEST (CSV: path,label and optionally group,split)."""
+    from ppsdk.evaluation import as_text
+    from ppsdk.manifest import read_manifest
+
+    with _recognizer(model_dir, threads, precision) as recognizer:
+        clips = read_manifest(manifest, split=split, labels=recognizer.labels)
+        result, failed = _evaluate(recognizer, clips, sampling)
+    if result is None:
+        raise VideoError(f"{manifest}: none of its {len(clips)} clips can be read")
+    if as_json:
+        _print_json({**result.to_dict(), "sampling": sampling, "split": split, "errors": failed})
+    else:
+        click.echo(as_text(result))
+    return 1 if failed else 0
+
+
+@cli.command()
+@click.argument("model_dir", type=PATH)
+@json_option
+def inspect(model_dir: Path, as_json: bool) -> None:
+    """Say what the model in MODEL_DIR is, after checking that it is whole."""
+    from dataclasses import asdict
+
+    from ppsdk.model import load_model
+
+    _, facts = load_model(model_dir)
+    told: dict[str, Any] = asdict(facts)
+    del told["self_test"]
+    told["size_bytes"] = (model_dir / "model.bin").stat().st_size
+    if as_json:
+        _print_json(told)
+        return
+    labels = told.pop("labels")
+    told["labels"] = f"{len(labels)}: {', '.join(labels[:10])}{', ...' if len(labels) > 10 else ''}"
+    for name, value in told.items():
+        text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+        click.echo(f"{name:15} {text}")
+
+
+@cli.command()
+@click.option("--out", type=PATH, help="Where to keep the converted model; nowhere unless given.")
+@json_option
+def demo(out: Path | None, as_json: bool) -> int:
+    """Convert and run what ppsdk carries with it, and compare with the reference's own logits."""
+    from ppsdk.demo import run_demo
+
+    return run_demo(out, as_json=as_json, say=click.echo)
+
+
+def _recognizer(
+    model_dir: Path, threads: int | None, precision: Literal["f32", "bf16", "f16"]
+) -> Recognizer:
+    from ppsdk.recognizer import Recognizer
+
+    return Recognizer(model_dir, num_threads=threads, precision=precision)
+
+
+def _evaluate(
+    recognizer: Recognizer, clips: list[LabelledClip], sampling: FileSampling
+) -> tuple[Evaluation | None, list[str]]:
+    from ppsdk.evaluation import Evaluation
+
+    scored: list[tuple[LabelledClip, WindowScores]] = []
+    errors: list[str] = []
+    hidden = not sys.stderr.isatty()
+    with click.progressbar(clips, label="clips", file=sys.stderr, hidden=hidden) as bar:
+        for clip in bar:
+            try:
+                scored.append((clip, recognizer.classify(clip.path, sampling=sampling)))
+            except VideoError as error:
+                errors.append(str(error))
+    for message in errors:
+        _fail(message, 1)
+    if not scored:
+        return None, errors
+    good, scores = zip(*scored, strict=True)
+    return Evaluation(recognizer.labels, good, scores), errors
+
+
+def _show_scores(video: Path, scores: WindowScores, top: int, as_json: bool) -> None:
+    best = scores.top(top)
+    if as_json:
+        _print_json(
+            {
+                "path": str(video),
+                "label": scores.label,
+                "label_id": scores.label_id,
+                "score": round(scores.score, 6),
+                "top": [{"label": label, "score": round(score, 6)} for label, score in best],
+                "start_s": round(scores.start_s, 6),
+                "end_s": round(scores.end_s, 6),
+                "frame_indices": scores.frame_indices.tolist(),
+                "logits": [round(float(x), 6) for x in scores.logits],
+            }
+        )
+        return
+    click.echo(str(video))
+    for label, score in best:
+        click.echo(f"  {score:.4f}  {label}")
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    """One object a line, at once: whoever reads the pipe should not wait for a buffer to fill."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
