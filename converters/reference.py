@@ -121,5 +121,5 @@ def _relu(x: Array) -> Array:
 
 
 def _sigmoid(x: Array) -> Array:
-    y: Array = 1 / (1 + np.exp(-x))
+    y: Array = (1 + np.tanh(x / 2)) / 2  # the same function, and does not overflow
     return y

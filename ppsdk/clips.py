@@ -48,9 +48,9 @@ def sample_frames(
     choose = chooser(sampling, num_segments, None)
     check_roi(roi)
     held = [Frame(cut_roi(frame.image, roi), frame.pts_s) for frame in frames]
-    times = FrameTimes.from_lists([frame.pts_s for frame in held], [0.0] * len(held))
+    times = FrameTimes.from_pts([frame.pts_s for frame in held])
     indices = choose(times)
-    return _clip(np.stack([held[i].image for i in indices]), indices, times)
+    return _clip({i: held[i].image for i in indices.tolist()}, indices, indices, times)
 
 
 def chooser(sampling: Sampling, num_segments: int, seed: int | None) -> Choose:
@@ -67,37 +67,67 @@ def _read_clip(file: VideoFile, choose: Choose, roi: Roi | None) -> Clip:
     """Decode once where the container tells the truth about its frames, twice where it does not:
     which frames to take depends on how many there are.
     """
-    times = file.expected_times()
-    wanted = set() if times is None else set(choose(times).tolist())
-    images, times = _read_frames(file, wanted, roi)
+    expected = file.expected_times()
+    images, times = _read_frames(file, choose(expected) if expected else np.empty(0, int), roi)
+    if expected is not None and file.damaged and len(times.pts_s) < len(expected.pts_s):
+        return _clip_around_damage(file, expected, times, choose, roi)
     indices = choose(times)
     if not set(indices.tolist()) <= images.keys():
-        images, again = _read_frames(file, set(indices.tolist()), roi)
-        if len(again.pts_s) != len(times.pts_s):
-            raise VideoError(
-                f"{file.name}: gives {len(times.pts_s)} frames, then {len(again.pts_s)}: "
-                "it is damaged, or changing"
-            )
-    return _clip(np.stack([images[i] for i in indices.tolist()]), indices, times)
+        images = _read_again(file, indices, times, roi)
+    return _clip(images, indices, indices, times)
+
+
+def _clip_around_damage(
+    file: VideoFile, expected: FrameTimes, decoded: FrameTimes, choose: Choose, roi: Roi | None
+) -> Clip:
+    """Frames that are lost keep their place in time: the nearest that decodes stands in for them."""
+    wanted = _nearest(decoded.pts_s, expected.pts_s[choose(expected)])
+    images = _read_again(file, wanted, decoded, roi)
+    return _clip(images, wanted, _nearest(expected.pts_s, decoded.pts_s[wanted]), decoded)
+
+
+def _nearest(times_s: NDArray[np.float64], wanted_s: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.abs(times_s[None] - wanted_s[:, None]).argmin(1)
+
+
+def _read_again(
+    file: VideoFile, indices: NDArray[np.int64], times: FrameTimes, roi: Roi | None
+) -> dict[int, Image]:
+    images, again = _read_frames(file, indices, roi)
+    if len(again.pts_s) != len(times.pts_s):
+        raise VideoError(
+            f"{file.name}: gives {len(times.pts_s)} frames, then {len(again.pts_s)}: "
+            "it is damaged, or changing"
+        )
+    return images
 
 
 def _read_frames(
-    file: VideoFile, wanted: set[int], roi: Roi | None
+    file: VideoFile, wanted: NDArray[np.int64], roi: Roi | None
 ) -> tuple[dict[int, Image], FrameTimes]:
     """The wanted frames, all of the first frame's size, and the times of all frames."""
     images: dict[int, Image] = {}
     size: tuple[int, int] | None = None
     pts_s: list[float] = []
-    durations_s: list[float] = []
     for index, picture in enumerate(file.pictures()):
         pts_s.append(picture.pts_s)
-        durations_s.append(picture.duration_s)
-        if index in wanted or size is None:
+        if size is None or index in wanted:
             image = picture.to_image()
             size = size or image.shape[:2]
             images[index] = cut_roi(with_size(image, size), roi)
-    return images, FrameTimes.from_lists(pts_s, durations_s)
+    return images, FrameTimes.from_pts(pts_s)
 
 
-def _clip(images: Image, indices: NDArray[np.int64], times: FrameTimes) -> Clip:
-    return Clip(images, indices, times.pts_s[indices], start_s=0.0, end_s=times.end_s)
+def _clip(
+    images: dict[int, Image],
+    decoded: NDArray[np.int64],
+    frame_indices: NDArray[np.int64],
+    times: FrameTimes,
+) -> Clip:
+    return Clip(
+        images=np.stack([images[i] for i in decoded.tolist()]),
+        frame_indices=frame_indices,
+        pts_s=times.pts_s[decoded],
+        start_s=0.0,
+        end_s=times.end_s,
+    )

@@ -13,7 +13,7 @@ from ppsdk.records import Frame, Image
 from ppsdk.sources.protocol import Source, VideoFile
 
 Decoder = Literal["auto", "pyav", "decord", "opencv"]
-SourceRef = str | int | os.PathLike[str] | Iterable[Frame] | Iterable[Image]
+SourceRef = str | int | os.PathLike[str] | Source | Iterable[Frame] | Iterable[Image]
 
 DECODERS = ("auto", "pyav", "decord", "opencv")
 _URL = re.compile(r"(rtsps?|rtmps?|https?|udp|tcp|srt|rtp)://", re.IGNORECASE)
@@ -24,14 +24,16 @@ __all__ = ["Source", "SourceRef", "VideoFile", "open_file", "open_source"]
 def open_source(ref: SourceRef, *, decoder: Decoder = "auto", fps: float | None = None) -> Source:
     """Open a source; use it as a context manager and iterate it for `Frame(image, pts_s)`.
 
-    ref: a video file, a camera index (0 or "0"), an RTSP/HTTP URL, or an iterable of `Frame` or of
-    uint8 (H, W, 3) RGB arrays; bare arrays follow each other at `fps` (1 unless given, so that times
+    ref: a video file, a camera index (0 or "0"), an RTSP/HTTP URL, an open source (given back as it
+    is), or an iterable of `Frame` or of uint8 (H, W, 3) RGB arrays; bare arrays follow each other at `fps` (1 unless given, so that times
     then count frames).
     decoder: "auto", or "pyav", "decord", "opencv" to force one for a file.
     Images come as uint8 (H, W, 3) RGB, upright, all of the first one's size; times start at 0.
     Raises VideoError where there is nothing to read, ValueError for an unknown decoder.
     """
     _check_decoder(decoder)
+    if isinstance(ref, Source):
+        return ref
     if isinstance(ref, os.PathLike) or (isinstance(ref, str) and Path(ref).exists()):
         return open_file(ref, decoder=decoder)
     if isinstance(ref, int) or (isinstance(ref, str) and ref.isdecimal()):

@@ -38,10 +38,8 @@ class DecordFile(VideoFile):
             spans = reader.get_frame_timestamp(range(len(reader)))
         except (self._decord.DECORDError, RuntimeError) as error:
             raise self._error(error) from None
-        for index, (start, end) in enumerate(spans):
-            yield Picture(
-                float(start - spans[0][0]), float(end - start), partial(self._image, reader, index)
-            )
+        for index, (start, _) in enumerate(spans):
+            yield Picture(float(start - spans[0][0]), partial(self._image, reader, index))
 
     def _reader(self) -> Any:
         try:

@@ -36,7 +36,7 @@ class OpencvFile(VideoFile):
                 last = time - first if time - first > last else last + interval
                 ok, image = capture.retrieve()
                 if ok:
-                    yield Picture(last, interval, partial(bgr_to_rgb, image))
+                    yield Picture(last, partial(bgr_to_rgb, image))
         finally:
             capture.release()
         if first is None:

@@ -28,13 +28,13 @@ class FrameTimes:
     end_s: float
 
     @classmethod
-    def from_lists(cls, pts_s: list[float], durations_s: list[float]) -> FrameTimes:
-        """Times from 0; where the last frame has no duration it lasts as long as the mean one."""
+    def from_pts(cls, pts_s: list[float]) -> FrameTimes:
+        """Times from 0. The last frame lasts as long as the one before it (what files say of it is
+        often an artefact of the muxer), a single one a 25th of a second.
+        """
         times = np.asarray(pts_s, np.float64) - pts_s[0]
-        last = durations_s[-1]
-        if last <= 0:
-            last = times[-1] / (len(times) - 1) if len(times) > 1 and times[-1] > 0 else 0.04
-        return cls(times, float(times[-1] + last))
+        last_s = times[-1] - times[-2] if len(times) > 1 and times[-1] > times[-2] else 0.04
+        return cls(times, float(times[-1] + last_s))
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,6 @@ class Picture:
     """A decoded frame that is not yet converted: most frames of a file are passed over."""
 
     pts_s: float
-    duration_s: float
     to_image: Callable[[], Image]
 
 
@@ -71,7 +70,12 @@ class Source(ABC):
 
 
 class VideoFile(Source):
-    """A file: it can be read more than once, and frames can be passed over unconverted."""
+    """A file: it can be read more than once, and frames can be passed over unconverted.
+
+    damaged: packets that did not decode in the last reading.
+    """
+
+    damaged: int = 0
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.name = os.fspath(path)

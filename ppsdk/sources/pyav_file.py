@@ -26,56 +26,64 @@ log = logging.getLogger(__name__)
 
 
 class PyavFile(VideoFile):
-    """The default reader. Damaged packets are passed over, counted and logged.
-
-    damaged: packets that did not decode in the last reading.
-    """
+    """The default reader. Damaged packets are passed over, counted and logged."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(path)
-        self.damaged = 0
         with self._open() as container:
             video_stream(container, self.name)
 
     def expected_times(self) -> FrameTimes | None:
-        shown: list[tuple[float, float]] = []
+        shown: list[float] = []
         with self._open() as container:
             stream = video_stream(container, self.name)
             try:
                 for packet in container.demux(stream):
                     pts = packet.dts if packet.pts is None else packet.pts
                     if packet.size and pts is not None and not packet.is_discard:
-                        unit = float(stream.time_base or 0)
-                        shown.append((pts * unit, (packet.duration or 0) * unit))
+                        shown.append(float(pts * (stream.time_base or 0)))
             except av.FFmpegError:
                 pass  # a truncated file: what decodes counts, and reading it tells
-        if not shown:
-            return None
-        pts_s, durations_s = zip(*sorted(shown), strict=True)
-        return FrameTimes.from_lists(list(pts_s), list(durations_s))
+        return FrameTimes.from_pts(sorted(shown)) if shown else None
 
     def pictures(self) -> Iterator[Picture]:
-        self.damaged = 0
-        count = 0
+        self.damaged = self._packets = count = 0
         with self._open() as container:
             stream = video_stream(container, self.name)
             stream.thread_type = "AUTO"
             for picture in timed_pictures(self._decode(container, stream), stream, self.name):
                 count += 1
                 yield picture
+            missing = max(0, stream.frames - self._packets)
         if not count:
             raise VideoError(f"{self.name}: no frame of it decodes ({self.damaged} damaged packets)")
-        if self.damaged:
+        if self.damaged or missing:
             log.warning(
-                "%s: damaged: %d packets do not decode, %d frames do", self.name, self.damaged, count
+                "%s: damaged: %d packets do not decode, %d are missing, %d frames can be read",
+                self.name,
+                self.damaged,
+                missing,
+                count,
             )
 
     def _open(self) -> InputContainer:
         try:
             # "file:" keeps a colon or a dash in the name from being read as a protocol or option.
             return av.open(f"file:{self.path}", metadata_errors="replace")
+        except (av.FFmpegError, OSError):
+            raise VideoError(f"{self.name}: cannot open as video ({self._why()})") from None
+
+    def _why(self) -> str:
+        """Open it once more, listening: PyAV keeps FFmpeg's log to itself unless it is asked."""
+        level = av.logging.get_level()
+        av.logging.set_level(av.logging.PANIC)
+        try:
+            av.open(f"file:{self.path}").close()
         except (av.FFmpegError, OSError) as error:
-            raise VideoError(f"{self.name}: cannot open as video ({reason(error)})") from None
+            return reason(error)
+        finally:
+            av.logging.set_level(level)
+        return "it changed while it was opened"
 
     def _decode(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
         packets = container.demux(stream)
@@ -87,6 +95,7 @@ class PyavFile(VideoFile):
             except av.FFmpegError:
                 self.damaged += 1
                 return
+            self._packets += packet.size > 0
             try:
                 frames = packet.decode()
             except av.FFmpegError as error:
@@ -124,8 +133,7 @@ def timed_pictures(
             first = pts or 0.0
         pts_s = last + interval if pts is None or pts - first <= last else pts - first
         last = pts_s
-        duration = float(frame.duration * frame.time_base) if frame.duration else 0.0
-        yield Picture(pts_s, duration, partial(to_rgb, frame, name))
+        yield Picture(pts_s, partial(to_rgb, frame, name))
 
 
 def to_rgb(frame: VideoFrame, name: str) -> Image:

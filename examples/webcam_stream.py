@@ -1,0 +1,39 @@
+"""Recognise actions in a camera, a URL or a file: python examples/webcam_stream.py --model DIR"""
+
+import argparse
+import json
+import os
+import sys
+
+import cv2
+
+from ppsdk import Recognizer, open_source
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", required=True, help="folder written by `ppsdk convert`")
+    parser.add_argument("--source", default="0", help="camera index, URL or file")
+    args = parser.parse_args()
+    label = "..."
+
+    def shown(source):
+        """Pass the frames on, and show each of them with the latest label."""
+        for frame in source:
+            picture = cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR)
+            cv2.putText(picture, label, (10, 30), cv2.FONT_HERSHEY_SIMPLEX, 1, (0, 255, 0), 2)
+            cv2.imshow("ppsdk (q to quit)", picture)
+            if cv2.waitKey(1) == ord("q"):
+                return
+            yield frame
+
+    has_display = sys.platform in ("win32", "darwin") or "DISPLAY" in os.environ
+    with Recognizer(args.model) as recognizer, open_source(args.source) as source:
+        for window in recognizer.windows(shown(source) if has_display else source):
+            label = f"{window.label} {window.score:.2f}"
+            times = {"start_s": window.start_s, "end_s": window.end_s}
+            print(json.dumps({"label": window.label, "score": window.score, **times}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

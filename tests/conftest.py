@@ -1,0 +1,48 @@
+"""Where test material is, and models that several tests use."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+SYNTH = HERE / "cases" / "synth"
+SHARED = HERE.parent.parent / "shared"
+
+
+def synth_cases() -> list[dict]:
+    """The rendered clips with their right answers: see cases/manifest.json."""
+    return json.loads((HERE / "cases" / "manifest.json").read_text("utf-8"))["cases"]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with third-party clips and the reference's figures for them."""
+    if not SHARED.is_dir():
+        pytest.skip(f"needs ../shared (third-party footage, not in the repository): no {SHARED}")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def seeded_dir(tmp_path_factory) -> Path:
+    """The seeded 16-segment model with LTA and 400 classes that golden logits exist for."""
+    return _convert(tmp_path_factory.mktemp("seeded"), seed=1, num_classes=400)
+
+
+@pytest.fixture(scope="session")
+def small_dir(tmp_path_factory) -> Path:
+    """A seeded 8-segment model with 5 classes: quick to run."""
+    return _convert(tmp_path_factory.mktemp("small"), seed=5, num_segments=8, num_classes=5)
+
+
+def _convert(folder: Path, *, seed: int, **shape: int) -> Path:
+    from converters.convert import ConvertOptions, convert
+    from converters.seeded import seeded_weights, write_pdparams
+
+    write_pdparams(folder / "seeded.pdparams", seeded_weights(seed, **shape), prefix="backbone.")
+    labels = folder / "labels.txt"
+    labels.write_text("\n".join(f"class_{i:03d}" for i in range(shape["num_classes"])))
+    options = ConvertOptions(labels, length_s=1.0, stride_s=0.5)
+    return convert(folder / "seeded.pdparams", folder / "model", options).folder

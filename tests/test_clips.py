@@ -1,0 +1,247 @@
+"""Sampled frames are the right ones: the pixels of rendered clips tell which frame they are."""
+
+import hashlib
+import logging
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import barcode
+import numpy as np
+import pytest
+from conftest import SYNTH, synth_cases
+
+from ppsdk import VideoError, sample_clip
+
+CASES = synth_cases()
+READABLE = [case for case in CASES if case["true_frames"] is not None]
+REFUSED = [case for case in CASES if case["true_frames"] is None]
+# What is left of a damaged file, and what an encoder dropped, is not a plain count.
+EXACT = [case for case in READABLE if not case.get("approx") and "first_index" not in case]
+
+
+def case_file(case):
+    return SYNTH.parent / case["file"]
+
+
+def case_name(case):
+    return Path(case["file"]).name
+
+
+@pytest.mark.parametrize("case", EXACT, ids=case_name)
+def test_paddlevideo_sampling_gives_the_listed_frames(case):
+    clip = sample_clip(case_file(case), sampling="paddlevideo")
+    codes = [barcode.read(image) for image in clip.images]
+    assert clip.frame_indices.tolist() == case["paddle_sampler_16"]
+    assert [code.index for code in codes] == [i % 1024 for i in case["paddle_sampler_16"]]
+    order = "GRAY" if case.get("gray") else "RGB"
+    assert {(code.turned, code.mirrored, code.order) for code in codes} == {(0, False, order)}
+    assert clip.images.shape == (16, case["size"][1], case["size"][0], 3)
+
+
+def test_a_trimmed_clip_rises_from_its_edit_list_start():
+    clip = sample_clip(SYNTH / "trim_both.mp4", sampling="paddlevideo")
+    indices = [barcode.read(image).index for image in clip.images]
+    assert indices == [33 + i for i in clip.frame_indices.tolist()]
+    assert clip.pts_s[0] < 0.1
+
+
+def test_a_packed_bitstream_rises_and_is_the_same_each_time():
+    first, second = (
+        sample_clip(SYNTH / "xvid_packed.avi", sampling="paddlevideo") for _ in range(2)
+    )
+    indices = [barcode.read(image).index for image in first.images]
+    assert indices == [1, 4, 7, 10, 13, 16, 19, 22, 25, 28, 31, 34, 37, 40, 43, 46]
+    assert np.array_equal(first.images, second.images)
+
+
+@pytest.mark.parametrize("sampling", ["full", "paddlevideo"])
+def test_a_truncated_file_gives_the_frames_that_decode_and_a_warning(sampling, caplog):
+    with caplog.at_level(logging.WARNING):
+        clip = sample_clip(SYNTH / "trunc_half_faststart.mp4", sampling=sampling)
+    indices = [barcode.read(image).index for image in clip.images]
+    assert indices == clip.frame_indices.tolist() == sorted(set(indices))
+    assert indices[-1] == (23 if sampling == "full" else 15)
+    assert "trunc_half_faststart.mp4: damaged: 0 packets do not decode, 39 are missing" in caplog.text
+
+
+@pytest.mark.parametrize("sampling", ["full", "paddlevideo"])
+def test_frames_around_damage_keep_their_place(sampling, caplog):
+    with caplog.at_level(logging.WARNING):
+        clip = sample_clip(SYNTH / "corrupt_middle.mp4", sampling=sampling)
+    indices = [barcode.read(image).index for image in clip.images]
+    wanted = [4 * i + 1 for i in range(16)]  # of the undamaged file; frames 18 to 32 are lost
+    whole = [i for i in range(16) if not 17 < wanted[i] < 33]
+    assert [indices[i] for i in whole] == pytest.approx([wanted[i] for i in whole], abs=1)
+    assert [clip.frame_indices[i] for i in whole] == [indices[i] for i in whole]
+    assert indices == sorted(indices) and clip.frame_indices.tolist() == sorted(clip.frame_indices)
+    assert "corrupt_middle.mp4: damaged: 15 packets do not decode" in caplog.text
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=case_name)
+@pytest.mark.parametrize("decoder", ["auto", "decord"])
+def test_what_is_no_video_is_refused_in_one_line(case, decoder):
+    if decoder == "decord":
+        pytest.importorskip("decord")
+    start = time.monotonic()
+    with pytest.raises(VideoError) as caught:
+        sample_clip(case_file(case), decoder=decoder)
+    assert time.monotonic() - start < 20
+    assert case_name(case) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_reason_of_a_refusal_is_named():
+    for name, reason in [
+        ("trunc_moov_missing.mp4", "moov atom not found"),
+        ("audio_only.mp4", "no video stream"),
+        ("still.jpg", "still image"),
+        ("png_renamed.mp4", "still image"),
+        ("missing.mp4", "no such file"),
+        ("", "not a file"),
+    ]:
+        with pytest.raises(VideoError, match=reason):
+            sample_clip(SYNTH / name)
+
+
+def test_colours_of_full_range_bt709():
+    image = sample_clip(SYNTH / "fullrange_709.mp4").images[0]
+    assert np.abs(barcode.colour(image, barcode.MARKS[barcode.RED]) - barcode.RED).max() <= 12
+    assert np.abs(barcode.colour(image, barcode.MARKS[barcode.GREEN]) - barcode.GREEN).max() <= 12
+    assert abs(image[5, 5].astype(int) - 96).max() <= 12
+
+
+def test_ten_bit_pictures_keep_their_contrast():
+    image = sample_clip(SYNTH / "hevc_10bit.mp4", sampling="paddlevideo").images[-1]
+    index = barcode.read(image).index
+    for bit, cell in enumerate(barcode.bit_cells()):
+        seen = barcode.colour(image, cell).mean()
+        assert seen > 240 if index >> bit & 1 else seen < 15
+
+
+def test_times_of_a_variable_frame_rate():
+    clip = sample_clip(SYNTH / "vfr_10_then_50.mp4", sampling="paddlevideo")
+    case = next(case for case in CASES if case["file"].endswith("vfr_10_then_50.mp4"))
+    told = [case["pts_ms"][i] / 1000 for i in case["paddle_sampler_16"]]
+    assert clip.pts_s == pytest.approx(told, abs=1e-6)
+    assert clip.end_s == pytest.approx(4.0, abs=1e-6)
+
+
+def test_full_sampling_is_by_time_not_by_count():
+    clip = sample_clip(SYNTH / "vfr_10_then_50.mp4")
+    # Segments of 0.25 s, centres at 0.125, 0.375, ...: 30 frames in 3 s, then 50 in 1 s.
+    assert clip.frame_indices.tolist()[:4] == [1, 4, 6, 9]
+    assert clip.pts_s == pytest.approx((np.arange(16) + 0.5) * 0.25, abs=0.05)
+
+
+def test_times_start_at_zero_where_the_stream_does_not():
+    assert sample_clip(SYNTH / "starts_at_2s.mp4").pts_s[0] == pytest.approx(0.08, abs=1e-6)
+
+
+def test_ntsc_times():
+    clip = sample_clip(SYNTH / "ntsc_2997.mp4", num_segments=60)
+    assert clip.pts_s[-1] == pytest.approx(1.968633, abs=1e-6)
+
+
+@pytest.mark.parametrize("length", [1, 2, 5, 8, 15, 16, 31, 32])
+def test_full_sampling_of_short_clips(length):
+    clip = sample_clip(SYNTH / f"short_{length:02d}.mp4")
+    indices = [barcode.read(image).index for image in clip.images]
+    assert indices == clip.frame_indices.tolist() == sorted(indices)
+    assert len(set(indices)) == min(length, 16)
+    # Each is the nearest to the centre of its segment, counted in frames; there is none after the last.
+    centres = (np.arange(16) + 0.5) * length / 16
+    assert np.array_equal(indices, np.ceil(centres - 0.5).clip(0, length - 1))
+
+
+def test_random_sampling_repeats_with_its_seed_and_stays_in_its_segments():
+    path = SYNTH / "base_64.mp4"
+    one, two, other = (sample_clip(path, sampling="random", seed=s) for s in (3, 3, 4))
+    assert one.frame_indices.tolist() == two.frame_indices.tolist()
+    assert one.frame_indices.tolist() != other.frame_indices.tolist()
+    assert (one.frame_indices // 4).tolist() == list(range(16))
+    assert [barcode.read(image).index for image in one.images] == one.frame_indices.tolist()
+
+
+def test_roi_is_cut_before_anything_else():
+    whole = sample_clip(SYNTH / "base_64.mp4")
+    part = sample_clip(SYNTH / "base_64.mp4", roi=(0.25, 0.5, 0.75, 1.0))
+    assert np.array_equal(part.images, whole.images[:, 120:240, 80:240])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "accepted"),
+    [
+        ({"sampling": "uniform"}, "full, paddlevideo, random"),
+        ({"num_segments": 0}, "1 or more"),
+        ({"roi": (0.5, 0, 0.5, 1)}, "0 <= x0 < x1 <= 1"),
+        ({"roi": (0, 0, 1.5, 1)}, "0 <= x0 < x1 <= 1"),
+        ({"decoder": "ffmpeg"}, "auto, pyav, decord, opencv"),
+    ],
+)
+def test_arguments_out_of_range_are_refused_with_what_is_accepted(arguments, accepted):
+    with pytest.raises(ValueError, match=accepted):
+        sample_clip(SYNTH / "base_64.mp4", **arguments)
+
+
+@pytest.mark.parametrize("decoder", ["pyav", "decord", "opencv"])
+@pytest.mark.parametrize("name", ["base_64.mp4", "rot90.mp4", "rot270.mp4", "starts_at_2s.mp4"])
+def test_decoders_agree_where_all_of_them_are_right(name, decoder):
+    if decoder == "decord":
+        pytest.importorskip("decord")
+    wanted = sample_clip(SYNTH / name)
+    clip = sample_clip(SYNTH / name, decoder=decoder)
+    assert clip.frame_indices.tolist() == wanted.frame_indices.tolist()
+    assert clip.pts_s == pytest.approx(wanted.pts_s, abs=1e-3)
+    codes = [barcode.read(image) for image in clip.images]
+    assert [code.index for code in codes] == wanted.frame_indices.tolist()
+    assert {(code.turned, code.order) for code in codes} == {(0, "RGB")}
+
+
+@pytest.mark.parametrize(
+    ("decoder", "name", "says"),
+    [
+        ("decord", "av1.mp4", "decord cannot read it"),
+        ("decord", "w48_48x64.mp4", "decord"),
+        ("opencv", "av1.mp4", "OpenCV"),
+    ],
+)
+def test_a_forced_decoder_that_cannot_says_so(decoder, name, says):
+    pytest.importorskip(decoder if decoder == "decord" else "cv2")
+    with pytest.raises(VideoError, match=says):
+        sample_clip(SYNTH / name, decoder=decoder)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names that Windows does not allow")
+def test_file_names_do_not_matter(tmp_path, monkeypatch):
+    told = hashlib.sha256(sample_clip(SYNTH / "clip_0001.mp4").images).hexdigest()
+    monkeypatch.chdir(tmp_path)
+    for name in ("%03d.mp4", "no_extension", "-i", "rtsp:x.mp4", "a b'c\".mp4", "0", "视频.mp4"):
+        shutil.copy(SYNTH / "clip_0001.mp4", tmp_path / name)
+        for path in (name, Path(name), tmp_path / name):
+            assert hashlib.sha256(sample_clip(path).images).hexdigest() == told, path
+
+
+def test_real_files_from_bug_reports_are_read_whole(shared):
+    """Counts, shapes and turns as a full sequential decode gives them: see cases/real.json."""
+    import json
+
+    from ppsdk import open_source
+
+    for case in json.loads((shared / "cases" / "real.json").read_text("utf-8")):
+        path = shared / "cases" / case["file"]
+        if case["pyav_frames"] == 0 or path.suffix == ".png":
+            with pytest.raises(VideoError):
+                list(open_source(path))
+            continue
+        frames = list(open_source(path))
+        height, width = case["shape"]
+        if abs(case["rotation"]) == 90:
+            height, width = width, height
+        assert len(frames) == case["pyav_frames"], path.name
+        assert frames[0].image.shape == (height, width, 3), path.name
+        assert frames[0].pts_s == 0 and all(
+            later.pts_s > earlier.pts_s
+            for earlier, later in zip(frames, frames[1:], strict=False)
+        ), path.name
