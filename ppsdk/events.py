@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from ppsdk.errors import VideoError
 from ppsdk.records import ActionEvent, WindowScores
 
 _TIE_S = 1e-6
@@ -25,19 +26,24 @@ def detect_events(
     between them are no neighbours. It is given when it has ended, in the order of start times.
     started_at tells the wall-clock time of second 0 once it is known, None for files.
     """
-    open_event: ActionEvent | None = None
-    for window in windows:
-        event = _event(window, source)
-        if open_event is None:
-            open_event = event
-        elif merge and _continues(open_event, event):
-            end_s = max(open_event.end_s, event.end_s)
-            open_event = replace(open_event, end_s=end_s, score=max(open_event.score, event.score))
-        else:
-            yield _with_wall_clock(open_event, started_at())
-            open_event = event
-    if open_event is not None:
-        yield _with_wall_clock(open_event, started_at())
+    pending: ActionEvent | None = None
+    try:
+        for window in windows:
+            event = _event(window, source)
+            if pending is None:
+                pending = event
+            elif merge and _continues(pending, event):
+                pending = _joined(pending, event)
+            else:
+                yield _with_wall_clock(pending, started_at())
+                pending = event
+    except VideoError:
+        # The stream is lost; what it told before is not.
+        if pending is not None:
+            yield _with_wall_clock(pending, started_at())
+        raise
+    if pending is not None:
+        yield _with_wall_clock(pending, started_at())
 
 
 def _event(window: WindowScores, source: str) -> ActionEvent:
@@ -54,6 +60,11 @@ def _event(window: WindowScores, source: str) -> ActionEvent:
 
 def _continues(earlier: ActionEvent, later: ActionEvent) -> bool:
     return earlier.label_id == later.label_id and later.start_s <= earlier.end_s + _TIE_S
+
+
+def _joined(earlier: ActionEvent, later: ActionEvent) -> ActionEvent:
+    end_s, score = max(earlier.end_s, later.end_s), max(earlier.score, later.score)
+    return replace(earlier, end_s=end_s, score=score)
 
 
 def _with_wall_clock(event: ActionEvent, started_at: datetime | None) -> ActionEvent:

@@ -71,11 +71,15 @@ def test_frames_around_damage_keep_their_place(sampling, caplog):
     with caplog.at_level(logging.WARNING):
         clip = sample_clip(SYNTH / "corrupt_middle.mp4", sampling=sampling)
     indices = [barcode.read(image).index for image in clip.images]
-    wanted = [4 * i + 1 for i in range(16)]  # of the undamaged file; frames 18 to 32 are lost
-    whole = [i for i in range(16) if not 17 < wanted[i] < 33]
-    assert [indices[i] for i in whole] == pytest.approx([wanted[i] for i in whole], abs=1)
-    assert [clip.frame_indices[i] for i in whole] == [indices[i] for i in whole]
-    assert indices == sorted(indices) and clip.frame_indices.tolist() == sorted(clip.frame_indices)
+    # Those of the undamaged file; packets 18 to 32 are noise.
+    wanted = np.arange(16) * 4 + (2 if sampling == "full" else 1)
+    told = clip.frame_indices
+    there = (wanted < 17) | (wanted > 33)
+    assert told[there] == pytest.approx(wanted[there])
+    assert set(told[~there].tolist()) <= {17, 33}
+    # Until 40 the decoder shows what is left of the picture before the damage.
+    whole = (told < 17) | (told > 39)
+    assert [index for index, ok in zip(indices, whole, strict=True) if ok] == told[whole].tolist()
     assert "corrupt_middle.mp4: damaged: 15 packets do not decode" in caplog.text
 
 

@@ -1,0 +1,169 @@
+"""Which frames stand for a file, and windows cut from a stream: invariants and hand-made cases."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ppsdk import Frame
+from ppsdk.sampling import (
+    WindowGrid,
+    cut_windows,
+    full_indices,
+    paddlevideo_indices,
+    random_indices,
+)
+
+TIMES = st.lists(st.integers(1, 2000), min_size=1, max_size=120).map(
+    lambda gaps: np.cumsum([0, *gaps[:-1]]) / 1000
+)
+
+
+def frames_at(times):
+    for index, time in enumerate(times):
+        yield Frame(np.full((1, 1, 3), index % 256, np.uint8), time)
+
+
+def windows_of(times, length_s, stride_s, num_segments):
+    grid = WindowGrid.from_seconds(length_s, stride_s, num_segments)
+    return list(cut_windows(frames_at(times), grid, lambda image: image))
+
+
+@pytest.mark.parametrize(
+    ("frames", "told"),
+    [
+        (31, list(range(16))),  # d = 1: half of the clip is left out
+        (32, list(range(0, 32, 2))),  # d = 2, (d - 1) // 2 = 0
+        (64, list(range(1, 64, 4))),
+        (250, list(range(7, 250, 15))[:16]),
+        (10, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2, 3, 4, 5]),
+        (1, [0] * 16),
+    ],
+)
+def test_paddlevideo_rule_by_hand(frames, told):
+    assert paddlevideo_indices(frames, 16).tolist() == told
+
+
+@given(TIMES, st.integers(1, 32))
+def test_full_sampling_takes_the_nearest_to_each_centre(times, num_segments):
+    end_s = times[-1] + 0.04
+    indices = full_indices(times, end_s, num_segments)
+    centres = (np.arange(num_segments) + 0.5) * end_s / num_segments
+    distances = np.abs(times[None] - centres[:, None])
+    assert (np.diff(indices) >= 0).all()
+    assert distances[np.arange(num_segments), indices] == pytest.approx(distances.min(1), abs=2e-6)
+
+
+@given(TIMES, st.integers(1, 32), st.integers(0, 2**32))
+def test_random_sampling_stays_in_its_segments(times, num_segments, seed):
+    end_s = times[-1] + 0.04
+    indices = random_indices(times, end_s, num_segments, np.random.default_rng(seed))
+    segment_s = end_s / num_segments
+    for segment, index in enumerate(indices):
+        inside = (times >= segment * segment_s - 2e-6) & (times < (segment + 1) * segment_s)
+        nearest = np.abs(times - (segment + 0.5) * segment_s).argmin()
+        assert inside[index] if inside.any() else abs(index - nearest) <= 1
+
+
+def test_random_sampling_reaches_every_frame():
+    times = np.arange(12) / 10
+    rng = np.random.default_rng(0)
+    drawn = {tuple(random_indices(times, 1.2, 4, rng)) for _ in range(2000)}
+    assert len(drawn) == 3**4
+
+
+def test_windows_by_hand():
+    """10 frames/s, segments of 0.25 s with centres .125, .375, ...: the nearest frames are at .1,
+    .4 (not .3), .6, .9 (.375 is nearer to .4; .625 to .6; .875 to .9).
+    """
+    clips = windows_of(np.arange(25) / 10, 1.0, 0.5, 4)
+    assert [(c.start_s, c.end_s, c.partial) for c in clips] == [
+        (0.0, 1.0, False),
+        (0.5, 1.5, False),
+        (1.0, 2.0, False),
+        (1.5, 2.5, False),
+    ]
+    assert clips[0].pts_s == pytest.approx([0.1, 0.4, 0.6, 0.9])
+    assert clips[1].frame_indices.tolist() == [6, 9, 11, 14]
+
+
+def test_a_window_is_given_as_soon_as_a_later_frame_comes():
+    seen = []
+
+    def watched():
+        for frame in frames_at(np.arange(25) / 10):
+            seen.append(frame.pts_s)
+            yield frame
+
+    grid = WindowGrid.from_seconds(1.0, 1.0, 4)
+    next(cut_windows(watched(), grid, lambda image: image))
+    assert seen[-1] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("frames", "told"),
+    [
+        (3, [(0.0, 0.3, True)]),  # all there is, however short
+        (1, [(0.0, 0.25, True)]),  # a single frame stands for one segment
+        (14, [(0.0, 1.0, False)]),  # 0.4 s left: less than half
+        (16, [(0.0, 1.0, False), (1.0, 1.6, True)]),
+        (20, [(0.0, 1.0, False), (1.0, 2.0, False)]),
+    ],
+)
+def test_the_rest_of_a_file(frames, told):
+    clips = windows_of(np.arange(frames) / 10, 1.0, 1.0, 4)
+    assert [(c.start_s, pytest.approx(c.end_s), c.partial) for c in clips] == told
+
+
+def test_the_rest_is_not_given_where_it_holds_nothing_new():
+    clips = windows_of(np.arange(20) / 10, 1.0, 0.25, 4)
+    assert [c.end_s for c in clips] == [1.0, 1.25, 1.5, 1.75, 2.0]
+
+
+def test_a_segment_without_a_frame_repeats_the_last_one():
+    clips = windows_of([0.1, 0.4, 1.1, 1.4, 1.6, 1.9], 1.0, 1.0, 4)
+    assert clips[0].pts_s.tolist() == [0.1, 0.4, 0.4, 0.4]
+
+
+def test_no_window_comes_from_a_hole():
+    times = [*np.arange(10) / 10, *(60 + np.arange(10) / 10)]
+    clips = windows_of(times, 1.0, 1.0, 4)
+    assert [c.start_s for c in clips] == [0.0, 60.0]
+    assert clips[1].pts_s[0] >= 60
+
+
+@settings(deadline=None)
+@given(TIMES, st.integers(2, 16), st.integers(1, 40), st.integers(100, 3000))
+def test_windows_of_any_stream(times, num_segments, stride_segments, segment_ms):
+    segment_s = segment_ms / 1000
+    length_s, stride_s = num_segments * segment_s, stride_segments * segment_s
+    clips = windows_of(times, length_s, stride_s, num_segments)
+    assert clips, "every stream gives at least one window"
+    for clip in clips:
+        assert (np.diff(clip.pts_s) >= 0).all()
+        assert clip.end_s - clip.start_s == pytest.approx(length_s) or clip.partial
+        assert round(clip.start_s / stride_s) * stride_s == pytest.approx(clip.start_s)
+        assert clip.pts_s[-1] <= clip.end_s + 1e-5
+        for segment, time in enumerate(clip.pts_s):
+            low = clip.start_s + segment * segment_s
+            inside = times[(times >= low - 1e-6) & (times < low + segment_s - 1e-6)]
+            if len(inside):
+                off = np.abs(inside - low - segment_s / 2)
+                assert abs(time - low - segment_s / 2) == pytest.approx(off.min(), abs=3e-6)
+    starts = [clip.start_s for clip in clips]
+    assert starts == sorted(set(starts))
+    assert [clip.partial for clip in clips[:-1]] == [False] * (len(clips) - 1)
+
+
+def test_a_stride_is_a_whole_number_of_segments(caplog):
+    assert WindowGrid.from_seconds(10, 2.5, 16).stride_segments == 4
+    assert not caplog.records
+    assert WindowGrid.from_seconds(10, 3, 16).stride_segments == 5
+    assert "using 3.125 s" in caplog.text
+    assert WindowGrid.from_seconds(10, 0.01, 16).stride_segments == 1
+
+
+@pytest.mark.parametrize("seconds", [(0, 1), (1, 0), (-1, 1), (1, float("nan"))])
+def test_windows_of_no_length_are_refused(seconds):
+    with pytest.raises(ValueError, match="must be more than 0 seconds"):
+        WindowGrid.from_seconds(*seconds, 16)

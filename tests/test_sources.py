@@ -1,0 +1,179 @@
+"""One upright, RGB, zero-based stream from every kind of source."""
+
+import itertools
+import os
+import subprocess
+import sys
+import time
+from datetime import datetime, timezone
+
+import barcode
+import numpy as np
+import pytest
+from conftest import SYNTH
+from stallserver import Camera
+
+from ppsdk import Frame, VideoError, open_source
+from ppsdk.sources.upright import upright
+from ppsdk.sources.url import UrlSource, without_credentials
+
+
+def test_a_file_gives_every_frame_with_its_time():
+    with open_source(SYNTH / "vfr_10_then_50.mp4") as source:
+        frames = list(source)
+    assert [barcode.read(frame.image).index for frame in frames] == list(range(80))
+    assert frames[0].pts_s == 0
+    assert frames[40].pts_s == pytest.approx(3.2, abs=1e-6)
+    assert not source.live and source.started_at is None
+
+
+@pytest.mark.parametrize("decoder", ["auto", "pyav", "decord", "opencv"])
+@pytest.mark.parametrize("name", ["rot90.mp4", "rot270.mp4", "starts_at_2s.mp4", "hevc.mp4"])
+def test_every_decoder_gives_the_same_stream(name, decoder):
+    if decoder == "decord":
+        pytest.importorskip("decord")
+    frames = list(open_source(str(SYNTH / name), decoder=decoder))
+    told = list(open_source(SYNTH / name))
+    codes = [barcode.read(frame.image) for frame in frames]
+    assert [code.index for code in codes] == list(range(len(told)))
+    assert {(code.turned, code.mirrored, code.order) for code in codes} == {(0, False, "RGB")}
+    assert [f.pts_s for f in frames] == pytest.approx([f.pts_s for f in told], abs=2e-3)
+
+
+@pytest.mark.parametrize("mirror", [1, -1])
+@pytest.mark.parametrize("turns", range(4))
+def test_upright_undoes_each_quarter_turn_and_flip(turns, mirror):
+    """FFmpeg's matrix maps the stored picture to the display; x to the right, y down."""
+    shown = barcode.make_frame(5)
+    a, b = [(1, 0), (0, 1), (-1, 0), (0, -1)][turns]  # a turn clockwise takes x to y
+    matrix = (mirror * a, mirror * b, -b, a)
+    stored = np.rot90(shown, turns)[:, ::mirror]
+    assert np.array_equal(upright(stored, tuple(65536 * m for m in matrix)), shown)
+
+
+def test_sources_can_be_read_twice_and_closed_early():
+    source = open_source(SYNTH / "base_64.mp4")
+    first = [frame.pts_s for frame in itertools.islice(source, 5)]
+    assert first == [frame.pts_s for frame in itertools.islice(source, 5)]
+    source.close()
+
+
+def test_arrays_follow_each_other_at_fps():
+    images = [barcode.make_frame(i, 64, 48) for i in range(4)]
+    assert [f.pts_s for f in open_source(iter(images), fps=10)] == pytest.approx([0, 0.1, 0.2, 0.3])
+    assert [f.pts_s for f in open_source(np.stack(images))] == [0, 1, 2, 3]
+    stamped = [Frame(image, 7 + i**2) for i, image in enumerate(images)]
+    assert [f.pts_s for f in open_source(stamped)] == [0, 1, 4, 9]
+
+
+@pytest.mark.parametrize(
+    ("frames", "says"),
+    [
+        ([], "empty"),
+        ([np.zeros((4, 4), np.uint8)], r"must be uint8 \(H, W, 3\) RGB"),
+        ([np.zeros((4, 4, 3), np.float32)], r"must be uint8 \(H, W, 3\) RGB"),
+        ([Frame(np.zeros((4, 4, 3), np.uint8), 1.0)] * 2, "times must rise"),
+    ],
+)
+def test_frames_that_are_none_are_refused(frames, says):
+    with pytest.raises(VideoError, match=says):
+        list(open_source(frames))
+
+
+@pytest.mark.parametrize(
+    ("ref", "says"),
+    [
+        ("nothing.mp4", "nothing.mp4: no such file"),
+        (SYNTH, "not a file"),
+        (97, "camera 97: cannot open"),
+        ("97", "camera 97: cannot open"),
+        ("http://127.0.0.1:9/x", "http://127.0.0.1:9/x: cannot open"),
+        ("rtsp://me:secret@127.0.0.1:9/x", "rtsp://127.0.0.1:9/x: cannot open"),
+        (3.5, "source is float"),
+        (None, "source is NoneType"),
+    ],
+)
+def test_a_source_that_cannot_be_opened_says_why_in_one_line(ref, says):
+    with pytest.raises(VideoError, match=says) as caught:
+        open_source(ref)
+    assert "secret" not in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_an_http_camera_is_live_and_timed_by_the_clock():
+    before = datetime.now(timezone.utc)
+    with Camera("live") as camera, open_source(camera.url) as source:
+        frames = list(itertools.islice(source, 30))
+        assert source.live and before <= source.started_at <= datetime.now(timezone.utc)
+    codes = [barcode.read(frame.image) for frame in frames]
+    assert [code.index for code in codes] == list(range(30))
+    assert {(code.turned, code.order) for code in codes} == {(0, "RGB")}
+    assert frames[0].pts_s == 0 and frames[-1].pts_s < 5
+
+
+def test_a_camera_that_hangs_up_gives_its_frames_and_then_an_error():
+    indices = []
+    with Camera("close") as camera, open_source(camera.url) as source:
+        with pytest.raises(VideoError, match="camera.mjpg: lost"):
+            for frame in source:
+                indices.append(barcode.read(frame.image).index)
+    assert indices == list(range(len(indices))) and len(indices) >= 9
+
+
+@pytest.mark.parametrize("mode", ["never", "stall"])
+def test_a_silent_camera_is_an_error_after_the_time_out(mode):
+    start = time.monotonic()
+    with Camera(mode) as camera, pytest.raises(VideoError, match="cannot open|lost"):
+        for _ in UrlSource(camera.url, timeout_s=1.0):
+            pass
+    assert time.monotonic() - start < 8
+
+
+def test_credentials_are_taken_out_of_urls():
+    assert without_credentials("rtsp://u:p@10.0.0.1/a@b") == "rtsp://10.0.0.1/a@b"
+    assert without_credentials("http://host/a@b") == "http://host/a@b"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_files_can_be_read_in_a_forked_process():
+    """decord hangs there once it has been used in the parent; the default reader does not."""
+    program = (
+        "import os, sys\n"
+        "from ppsdk import sample_clip\n"
+        "sample_clip(sys.argv[1])\n"
+        "pid = os.fork()\n"
+        "if pid == 0:\n"
+        "    sample_clip(sys.argv[1])\n"
+        "    os._exit(7)\n"
+        "print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program, str(SYNTH / "base_64.mp4")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.strip() == "7", done.stderr
+
+
+def test_a_change_of_size_keeps_the_first_size(tmp_path):
+    """Two MPEG-TS recordings joined, as a camera that changes its mode would write them."""
+    av = pytest.importorskip("av")
+    joined = tmp_path / "joined.ts"
+    with joined.open("wb") as out:
+        for part, (width, height) in enumerate([(160, 120), (320, 240)]):
+            path = tmp_path / f"{part}.ts"
+            with av.open(str(path), "w") as container:
+                stream = container.add_stream("mpeg2video", rate=25)
+                stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+                stream.bit_rate = 4_000_000
+                for i in range(12):
+                    image = barcode.make_frame(12 * part + i, width, height)
+                    container.mux(stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
+                container.mux(stream.encode())
+            out.write(path.read_bytes())
+    frames = list(open_source(joined))
+    indices = [barcode.read(frame.image).index for frame in frames]
+    # The decoder drops one frame at the change; none is out of order or of another size.
+    assert indices == sorted(set(indices)) and len(indices) >= 23 and indices[-1] == 23
+    assert {frame.image.shape for frame in frames} == {(120, 160, 3)}
+    assert (np.diff([frame.pts_s for frame in frames]) > 0).all()
