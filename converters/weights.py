@@ -63,27 +63,27 @@ def read_architecture(
     arrays: dict[str, NDArray[Any]],
     path: Path,
     *,
-    num_segments: int | None,
+    said_segments: dict[str, int | None],
     shift_stages: tuple[int, ...] = (3,),
     image_size: int = 224,
 ) -> Architecture:
     """Classes, LTA and with it the segments come from the arrays; without LTA nothing in a file
-    tells 8 segments from 16, and num_segments (16 where it is None) does. Raises ModelError where
-    the file and num_segments contradict each other.
+    tells 8 segments from 16, and what said_segments has by its sources does; 16 where that is None.
+    Raises ModelError where two of them contradict each other.
     """
     bias, gate = arrays.get("fc.bias"), arrays.get("global_attention.fc.bias")
     has_lta = any(name.startswith("global_attention.") for name in arrays)
+    said = {source: value for source, value in said_segments.items() if value is not None}
     if gate is not None and gate.ndim == 1:
-        if num_segments not in (None, len(gate)):
-            raise ModelError(
-                f"{path}: its temporal attention has {len(gate)} segments, --num-segments says "
-                f"{num_segments}: leave the option out, or give {len(gate)}"
-            )
-        num_segments = len(gate)
-    if num_segments is not None and not 2 <= num_segments <= 64:
+        said["its temporal attention"] = len(gate)
+    if len(set(said.values())) > 1:
+        told = ", ".join(f"{source} says {value}" for source, value in said.items())
+        raise ModelError(f"{path}: number of segments: {told}: they must agree")
+    num_segments = next(iter(said.values()), 16)
+    if not 2 <= num_segments <= 64:
         raise ModelError(f"{path}: {num_segments} segments: must be 2 to 64")
     return Architecture(
-        num_segments=16 if num_segments is None else num_segments,
+        num_segments=num_segments,
         num_classes=len(bias) if bias is not None and bias.ndim == 1 else 400,
         has_lta=has_lta,
         shift_stages=shift_stages,

@@ -8,6 +8,7 @@ import queue
 from os import PathLike
 from pathlib import Path
 from typing import Literal
+from xml.etree import ElementTree
 
 import numpy as np
 import openvino as ov
@@ -97,19 +98,8 @@ def load_model(model_dir: str | PathLike[str]) -> tuple[ov.Model, ModelFacts]:
     for file in (xml, weights):
         if not file.is_file():
             raise ModelError(f"{model_dir}: not a ppsdk model: {file.name} is missing")
-    try:
-        core = ov.Core()
-        # Mapped weights would change under a running model when the file is replaced.
-        core.set_property({props.enable_mmap: False})
-        model = core.read_model(xml, weights)
-    except RuntimeError as error:
-        raise ModelError(f"{xml}: damaged: OpenVINO cannot read it ({_line(error)})") from None
-    if not model.has_rt_info([_RT_INFO, "format"]):
-        raise ModelError(
-            f"{xml}: not a ppsdk model: its rt_info has no {_RT_INFO!r} section; "
-            "make one with `ppsdk convert`"
-        )
-    texts = _rt_texts(model)
+    # The digest first: OpenVINO takes zeroed weights without a word, or fails far from the cause.
+    texts = _rt_texts(xml)
     facts = ModelFacts.from_rt_info(texts, where=str(xml))
     digest = file_sha256(weights)
     if digest != texts.get("bin_sha256"):
@@ -117,6 +107,13 @@ def load_model(model_dir: str | PathLike[str]) -> tuple[ov.Model, ModelFacts]:
             f"{weights}: damaged or of another model: sha256 {digest[:12]}..., "
             f"model.xml says {str(texts.get('bin_sha256'))[:12]}..."
         )
+    try:
+        core = ov.Core()
+        # Mapped weights would change under a running model when the file is replaced.
+        core.set_property({props.enable_mmap: False})
+        model = core.read_model(xml, weights)
+    except RuntimeError as error:
+        raise ModelError(f"{xml}: damaged: OpenVINO cannot read it ({_line(error)})") from None
     _check_shapes(model, facts, xml)
     return model, facts
 
@@ -180,13 +177,18 @@ def _config(
     return config
 
 
-def _rt_texts(model: ov.Model) -> dict[str, str]:
-    names = [*ModelFacts.__dataclass_fields__, "format", "bin_sha256"]
-    return {
-        name: str(model.get_rt_info([_RT_INFO, name]).value)
-        for name in names
-        if model.has_rt_info([_RT_INFO, name])
-    }
+def _rt_texts(xml: Path) -> dict[str, str]:
+    """The model's rt_info by name, without loading it."""
+    try:
+        section = ElementTree.parse(xml).getroot().find(f"rt_info/{_RT_INFO}")
+    except ElementTree.ParseError as error:
+        raise ModelError(f"{xml}: damaged: not whole XML ({error})") from None
+    if section is None:
+        raise ModelError(
+            f"{xml}: not a ppsdk model: its rt_info has no {_RT_INFO!r} section; "
+            "make one with `ppsdk convert`"
+        )
+    return {fact.tag: fact.get("value", "") for fact in section}
 
 
 def _check_shapes(model: ov.Model, facts: ModelFacts, xml: Path) -> None:

@@ -1,0 +1,180 @@
+"""The line as a whole: files, arrays, streams, events."""
+
+import itertools
+
+import barcode
+import numpy as np
+import pytest
+from conftest import SYNTH
+from stallserver import Camera
+
+from ppsdk import Frame, Recognizer, VideoError, open_source
+from ppsdk.preprocess import crop_for_model
+
+
+@pytest.fixture(scope="module")
+def recognizer(small_dir):
+    with Recognizer(small_dir) as opened:
+        yield opened
+
+
+def test_classify_is_sampling_then_preprocessing_then_the_network(recognizer):
+    seen = recognizer.classify(SYNTH / "base_64.mp4")
+    frames = list(open_source(SYNTH / "base_64.mp4"))
+    # 8 segments of 8 frames, centres at 4, 12, ...
+    crops = np.stack([crop_for_model(frames[8 * i + 4].image) for i in range(8)])
+    assert seen.frame_indices.tolist() == [8 * i + 4 for i in range(8)]
+    assert np.array_equal(seen.logits, recognizer.logits(crops))
+    assert (seen.start_s, seen.end_s, seen.labels) == (0, pytest.approx(2.56), recognizer.labels)
+
+
+@pytest.mark.parametrize("sampling", ["full", "paddlevideo"])
+def test_frames_are_classified_as_their_file_is(recognizer, sampling):
+    path = SYNTH / "ntsc_2997.mp4"
+    told = recognizer.classify(path, sampling=sampling)
+    frames = list(open_source(path))
+    images = [frame.image for frame in frames]
+    for given in (frames, iter(frames), images, np.stack(images), (image for image in images)):
+        seen = recognizer.classify(given, sampling=sampling)
+        assert seen.frame_indices.tolist() == told.frame_indices.tolist()
+        assert np.array_equal(seen.logits, told.logits)
+
+
+def test_roi_is_what_a_cropped_video_gives(recognizer):
+    images = [frame.image for frame in open_source(SYNTH / "base_64.mp4")]
+    told = recognizer.classify([image[:120, 80:] for image in images])
+    seen = recognizer.classify(SYNTH / "base_64.mp4", roi=(0.25, 0, 1, 0.5))
+    assert np.array_equal(seen.logits, told.logits)
+
+
+def test_training_sampling_is_not_for_classify(recognizer):
+    with pytest.raises(ValueError, match="must be one of full, paddlevideo"):
+        recognizer.classify(SYNTH / "base_64.mp4", sampling="random")
+
+
+def test_windows_of_a_file(recognizer):
+    """64 frames at 25/s; windows of 1 s every .5 s; segments of .125 s, centres .0625, .1875, ...:
+    the nearest of 0, .04, .08, ... are frames 2 (not 1, .0225 away), 5, 8, 11, ...
+    """
+    windows = list(recognizer.windows(SYNTH / "base_64.mp4", length_s=1.0, stride_s=0.5))
+    spans = [(w.start_s, round(w.end_s, 3), w.partial) for w in windows]
+    assert spans == [(0, 1, 0), (0.5, 1.5, 0), (1, 2, 0), (1.5, 2.5, 0), (2, 2.56, True)]
+    assert windows[0].frame_indices.tolist() == [2, 5, 8, 11, 14, 17, 20, 23]
+    images = {i: frame.image for i, frame in enumerate(open_source(SYNTH / "base_64.mp4"))}
+    crops = np.stack([crop_for_model(images[i]) for i in windows[0].frame_indices])
+    assert np.array_equal(windows[0].logits, recognizer.logits(crops))
+
+
+def test_windows_of_arrays_at_fps(recognizer):
+    images = [barcode.make_frame(i, 64, 48) for i in range(40)]
+    windows = list(recognizer.windows(images, fps=20, length_s=1.0, stride_s=1.0))
+    assert [(w.start_s, w.end_s, w.partial) for w in windows] == [(0, 1, False), (1, 2, False)]
+    assert windows[1].frame_indices.min() >= 20
+
+
+def test_a_short_file_gives_one_window(recognizer):
+    (window,) = recognizer.windows(SYNTH / "short_01.mp4")
+    assert window.partial and window.frame_indices.tolist() == [0] * 8
+    (window,) = recognizer.windows(SYNTH / "fps_1000.mkv")
+    assert window.partial and 0 < window.end_s <= 0.05
+
+
+def test_the_models_own_window_is_the_default(recognizer):
+    windows = list(recognizer.windows(SYNTH / "base_64.mp4"))
+    assert [w.start_s for w in windows[:3]] == [0, 0.5, 1.0]
+    longer = list(recognizer.windows(SYNTH / "base_64.mp4", length_s=2.0))
+    assert [(w.start_s, w.end_s) for w in longer][0] == (0, 2.0)
+
+
+def test_events_of_a_file(recognizer):
+    path = SYNTH / "base_64.mp4"
+    windows = list(recognizer.windows(path))
+    single = list(recognizer.events(path, merge=False))
+    assert [(e.label, e.start_s, e.end_s) for e in single] == [
+        (w.label, w.start_s, w.end_s) for w in windows
+    ]
+    merged = list(recognizer.events(path))
+    groups = [list(group) for _, group in itertools.groupby(windows, key=lambda w: w.label)]
+    assert [(e.label, e.start_s, e.end_s) for e in merged] == [
+        (group[0].label, group[0].start_s, group[-1].end_s) for group in groups
+    ]
+    assert all(event.source == str(path) and event.start_time is None for event in merged)
+
+
+def test_events_of_a_live_camera_have_wall_clock_times(recognizer):
+    with Camera("live", fps=50) as camera:
+        events = recognizer.events(camera.url, length_s=0.5, stride_s=0.5, merge=False)
+        first = next(events)
+        events.close()
+    assert first.start_time is not None and first.start_time.endswith("+00:00")
+    assert first.end_time > first.start_time and first.source == camera.url
+
+
+def test_a_source_that_cannot_be_opened_fails_at_once(recognizer):
+    for method in (recognizer.windows, recognizer.events, recognizer.classify):
+        with pytest.raises(VideoError, match="missing.mp4: no such file"):
+            method("missing.mp4")
+
+
+def test_windows_leave_the_recognizer_usable_when_frames_fail(recognizer):
+    def frames():
+        for i in range(60):
+            yield Frame(barcode.make_frame(i, 64, 48), i / 25)
+        raise VideoError("camera 0: lost")
+
+    windows = recognizer.windows(frames(), length_s=1.0, stride_s=1.0)
+    assert [next(windows).start_s for _ in range(2)] == [0, 1]
+    with pytest.raises(VideoError, match="lost"):
+        next(windows)
+    assert recognizer.classify(SYNTH / "base_64.mp4").label in recognizer.labels
+
+
+def test_memory_stays_bounded_on_a_long_file(small_dir):
+    """3000 frames of 320x240: all of them would be 691 MB."""
+    import subprocess
+    import sys
+
+    program = (
+        "import resource, sys\n"
+        "from ppsdk import Recognizer\n"
+        "with Recognizer(sys.argv[1]) as r:\n"
+        "    peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
+        "    windows = r.windows(sys.argv[2], length_s=8, stride_s=8)\n"
+        "    next(windows)\n"
+        "    before = peak()\n"
+        "    count = 1 + sum(1 for _ in windows)\n"
+        "    print(count, peak() - before)\n"
+    )
+    pytest.importorskip("resource")
+    path = str(SYNTH / "long_3000.mp4")
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(small_dir), path],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    count, growth_mb = done.stdout.split()
+    assert int(count) == 15 and float(growth_mb) < 150
+
+
+def test_the_trained_checkpoint_reproduces_its_published_logits(shared, tmp_path):
+    import json
+
+    from converters.convert import ConvertOptions, convert
+    from ppsdk.evaluation import Evaluation
+    from ppsdk.manifest import read_manifest
+
+    weights = shared / "weights"
+    told = json.loads((weights / "ut_interaction_16f.json").read_text())["sets"]["ut_interaction"]
+    options = ConvertOptions(weights / "labels.txt")
+    folder = convert(weights / "ut_interaction_16f.pdparams", tmp_path / "model", options).folder
+    manifest = shared / "data" / "ut_interaction" / "manifest.csv"
+    with Recognizer(folder) as opened:
+        clips = read_manifest(manifest, split="test", labels=opened.labels)
+        scores = [opened.classify(clip.path, sampling="paddlevideo") for clip in clips]
+        result = Evaluation(opened.labels, tuple(clips), tuple(scores))
+    assert (len(clips), result.correct) == (told["clips"], told["correct"])
+    assert result.top_accuracy(1) == pytest.approx(told["top1"], abs=1e-4)
+    seen = {clip.name: s.logits for clip, s in zip(clips, scores, strict=True)}
+    for path, logits in told["logits"]:
+        assert seen[path] == pytest.approx(logits, abs=5e-3), path
