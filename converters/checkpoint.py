@@ -50,7 +50,9 @@ class _ArrayUnpickler(pickle.Unpickler):
         ("collections", "OrderedDict"): OrderedDict,
         ("numpy", "dtype"): np.dtype,
         ("numpy", "ndarray"): np.ndarray,
-        **{(f"numpy.{core}.multiarray", "_reconstruct"): _reconstruct for core in ("core", "_core")},
+        **{
+            (f"numpy.{core}.multiarray", "_reconstruct"): _reconstruct for core in ("core", "_core")
+        },
         **{(f"numpy.{core}.numeric", "_frombuffer"): _frombuffer for core in ("core", "_core")},
         # Paddle writes a tensor as tuple((name, array)); protocol 2 writes bytes as encoded text.
         ("builtins", "tuple"): tuple,

@@ -88,7 +88,7 @@ def _conv_bn(weights: Weights, name: str, x: Array, *, stride: int = 1) -> Array
 
 
 def _convolve(x: Array, kernel: Array, stride: int) -> Array:
-    """"Same" convolution, dense or (where the kernel has one input channel for many) depthwise, as
+    """ "Same" convolution, dense or (where the kernel has one input channel for many) depthwise, as
     a sum over the kernel's taps.
     """
     size = kernel.shape[-1]

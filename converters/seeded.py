@@ -76,9 +76,7 @@ def seeded_weights(
     return draws.arrays
 
 
-def write_pdparams(
-    path: Path, arrays: dict[str, NDArray[np.float32]], *, prefix: str = ""
-) -> None:
+def write_pdparams(path: Path, arrays: dict[str, NDArray[np.float32]], *, prefix: str = "") -> None:
     """Write the arrays as `paddle.save` does, with its table of names."""
     content: dict[str, object] = {prefix + name: array for name, array in arrays.items()}
     content[NAME_TABLE] = {name: name for name in content}
@@ -92,9 +90,7 @@ def write_pdparams(
 @click.option("--classes", default=400, show_default=True)
 @click.option("--lta/--no-lta", default=True, show_default=True)
 @click.option("--prefix", default="backbone.", show_default=True)
-def main(
-    out: Path, seed: int, num_segments: int, classes: int, lta: bool, prefix: str
-) -> None:
+def main(out: Path, seed: int, num_segments: int, classes: int, lta: bool, prefix: str) -> None:
     """Write a .pdparams with seeded, untrained weights to OUT."""
     arrays = seeded_weights(seed, num_segments=num_segments, num_classes=classes, lta=lta)
     write_pdparams(out, arrays, prefix=prefix)

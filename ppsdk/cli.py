@@ -18,8 +18,8 @@ from ppsdk.version import __version__
 if TYPE_CHECKING:
     from ppsdk.evaluation import Evaluation
     from ppsdk.manifest import LabelledClip
-    from ppsdk.records import WindowScores
     from ppsdk.recognizer import Recognizer
+    from ppsdk.records import WindowScores
 
 FileSampling = Literal["full", "paddlevideo"]
 PATH = click.Path(path_type=Path)
@@ -159,9 +159,7 @@ def run(
 ) -> None:
     """Print the events of SOURCE (a file, a camera index, a URL) as JSON lines, as they end."""
     with _recognizer(model_dir, threads, precision) as recognizer:
-        events = recognizer.events(
-            source, length_s=length_s, stride_s=stride_s, merge=not no_merge
-        )
+        events = recognizer.events(source, length_s=length_s, stride_s=stride_s, merge=not no_merge)
         for event in events:
             _print_json(event.to_dict())
 
@@ -304,5 +302,3 @@ def _print_json(value: dict[str, Any]) -> None:
     """One object a line, at once: whoever reads the pipe should not wait for a buffer to fill."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
     sys.stdout.flush()
-
-

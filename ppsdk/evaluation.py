@@ -86,7 +86,9 @@ def as_text(evaluation: Evaluation) -> str:
         "recall by class",
     ]
     for label, row in e.per_class().items():
-        lines.append(f"  {label:{width}}  {row['recall']:.4f}  ({row['correct']} of {row['clips']})")
+        lines.append(
+            f"  {label:{width}}  {row['recall']:.4f}  ({row['correct']} of {row['clips']})"
+        )
     if len(e.labels) <= 20:
         lines += ["", "confusion (rows: truth, columns: prediction, in the order above)"]
         lines += _matrix_lines(e.labels, e.confusion, width)

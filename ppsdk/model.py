@@ -48,7 +48,9 @@ class Network:
         try:
             self._compiled = ov.Core().compile_model(model, device, config)
         except RuntimeError as error:
-            raise ModelError(f"{model_dir}: cannot run on device {device!r} ({_line(error)})") from None
+            raise ModelError(
+                f"{model_dir}: cannot run on device {device!r} ({_line(error)})"
+            ) from None
         # The requests that no caller is using; more are made when more threads call at once.
         self._idle: queue.LifoQueue[ov.InferRequest] = queue.LifoQueue()
         if cache_dir is not None and self._compiled.get_property("LOADED_FROM_CACHE"):
@@ -199,7 +201,9 @@ def _check_shapes(model: ov.Model, facts: ModelFacts, xml: Path) -> None:
     for what, port in (("input", model.input(0)), ("output", model.output(0))):
         shape = tuple(port.shape) if port.partial_shape.is_static else port.partial_shape
         if shape != expected[what]:
-            raise ModelError(f"{xml}: damaged: {what} is {shape}, its rt_info says {expected[what]}")
+            raise ModelError(
+                f"{xml}: damaged: {what} is {shape}, its rt_info says {expected[what]}"
+            )
 
 
 def _line(error: Exception) -> str:

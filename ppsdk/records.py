@@ -58,10 +58,14 @@ class Clip:
                 f"{len(self.pts_s)} pts_s: must be as many"
             )
         if not 0 <= self.start_s < self.end_s:
-            raise ValueError(f"Clip spans {self.start_s} s to {self.end_s} s: must be 0 <= start < end")
+            raise ValueError(
+                f"Clip spans {self.start_s} s to {self.end_s} s: must be 0 <= start < end"
+            )
 
     def __repr__(self) -> str:
-        return f"Clip(images={self.images.shape}, start_s={self.start_s:.3f}, end_s={self.end_s:.3f})"
+        return (
+            f"Clip(images={self.images.shape}, start_s={self.start_s:.3f}, end_s={self.end_s:.3f})"
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -52,9 +52,7 @@ def paddlevideo_indices(num_frames: int, num_segments: int) -> NDArray[np.int64]
     return np.arange(num_segments) * segment + (segment - 1) // 2
 
 
-def full_indices(
-    pts_s: NDArray[np.float64], end_s: float, num_segments: int
-) -> NDArray[np.int64]:
+def full_indices(pts_s: NDArray[np.float64], end_s: float, num_segments: int) -> NDArray[np.int64]:
     """The frame nearest the centre of each equal segment of [0, end_s]; of two, the earlier."""
     centres = (np.arange(num_segments) + 0.5) * end_s / num_segments
     after = np.searchsorted(pts_s, centres).clip(0, len(pts_s) - 1)

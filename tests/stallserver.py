@@ -11,9 +11,8 @@ import socket
 import threading
 import time
 
-from PIL import Image
-
 from barcode import make_frame
+from PIL import Image
 
 HEADER = b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=f\r\n\r\n"
 

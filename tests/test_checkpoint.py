@@ -84,7 +84,9 @@ class _Call:
 )
 def test_no_code_is_run(tmp_path, function):
     mark = tmp_path / "ran"
-    with pytest.raises(ModelError, match="asks to load .* only numpy arrays are accepted") as caught:
+    with pytest.raises(
+        ModelError, match="asks to load .* only numpy arrays are accepted"
+    ) as caught:
         read(tmp_path, {"x": _Call(function, f"touch {mark}")})
     assert not mark.exists() and "x.pdparams" in str(caught.value)
 

@@ -63,7 +63,9 @@ def test_a_truncated_file_gives_the_frames_that_decode_and_a_warning(sampling, c
     indices = [barcode.read(image).index for image in clip.images]
     assert indices == clip.frame_indices.tolist() == sorted(set(indices))
     assert indices[-1] == (23 if sampling == "full" else 15)
-    assert "trunc_half_faststart.mp4: damaged: 0 packets do not decode, 39 are missing" in caplog.text
+    assert (
+        "trunc_half_faststart.mp4: damaged: 0 packets do not decode, 39 are missing" in caplog.text
+    )
 
 
 @pytest.mark.parametrize("sampling", ["full", "paddlevideo"])
@@ -246,6 +248,5 @@ def test_real_files_from_bug_reports_are_read_whole(shared):
         assert len(frames) == case["pyav_frames"], path.name
         assert frames[0].image.shape == (height, width, 3), path.name
         assert frames[0].pts_s == 0 and all(
-            later.pts_s > earlier.pts_s
-            for earlier, later in zip(frames, frames[1:], strict=False)
+            later.pts_s > earlier.pts_s for earlier, later in zip(frames, frames[1:], strict=False)
         ), path.name

@@ -269,7 +269,10 @@ def test_seeded_weights_are_those_of_the_parity_generator(shared, tmp_path):
     path = tmp_path / "x.pdparams"
     for arguments, shape in (
         (["--seed", "1"], {}),
-        (["--seed", "3", "--num-seg", "8", "--classes", "101"], {"num_segments": 8, "num_classes": 101}),
+        (
+            ["--seed", "3", "--num-seg", "8", "--classes", "101"],
+            {"num_segments": 8, "num_classes": 101},
+        ),
         (["--seed", "2", "--no-lta"], {"lta": False}),
     ):
         make = shared / "parity" / "make_checkpoint.py"

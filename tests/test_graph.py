@@ -66,8 +66,14 @@ def test_what_quantization_counts_on():
     assert nodes["stages.2.3.se.pool"].get_type_name() == "ReduceMean"
     assert "Slice" not in kinds and "StridedSlice" not in kinds
     assert kinds.count("VariadicSplit") == 3
-    assert max(node.output(0).partial_shape.rank.get_length() for node in nodes.values()
-               if node.get_output_size() and node.get_type_name() != "Constant") == 4
+    assert (
+        max(
+            node.output(0).partial_shape.rank.get_length()
+            for node in nodes.values()
+            if node.get_output_size() and node.get_type_name() != "Constant"
+        )
+        == 4
+    )
     # stem, 13 blocks, 6 split pointwise, 6 squeeze blocks with two, last_conv
     assert kinds.count("Convolution") == 1 + 13 + 6 + 12 + 1
     assert kinds.count("GroupConvolution") == 13

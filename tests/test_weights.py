@@ -22,7 +22,9 @@ def prefixed(prefix, arrays=SEEDED):
     return {prefix + name: array for name, array in arrays.items()}
 
 
-@pytest.mark.parametrize("prefix", ["", "backbone.", "Student.0.", "0.", "_layers.", "_layers.backbone."])
+@pytest.mark.parametrize(
+    "prefix", ["", "backbone.", "Student.0.", "0.", "_layers.", "_layers.backbone."]
+)
 def test_prefixes(prefix):
     weights = checked(prefixed(prefix))
     assert weights.keys() == SEEDED.keys()

@@ -56,7 +56,9 @@ class PyavFile(VideoFile):
                 yield picture
             missing = max(0, stream.frames - self._packets)
         if not count:
-            raise VideoError(f"{self.name}: no frame of it decodes ({self.damaged} damaged packets)")
+            raise VideoError(
+                f"{self.name}: no frame of it decodes ({self.damaged} damaged packets)"
+            )
         if self.damaged or missing:
             log.warning(
                 "%s: damaged: %d packets do not decode, %d are missing, %d frames can be read",

@@ -1,0 +1,226 @@
+"""The command line as a user runs it: in a process of its own, stdout and stderr apart."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import SYNTH
+from stallserver import Camera
+
+from converters.seeded import seeded_weights, write_pdparams
+
+
+def run(*arguments, **options):
+    command = [sys.executable, "-m", "ppsdk", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+
+
+def assert_refused(done, *parts, code=1):
+    assert done.returncode == code
+    assert done.stdout == ""
+    (line,) = done.stderr.strip().splitlines()
+    assert all(part in line for part in parts), line
+    assert "Traceback" not in line
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("checkpoint")
+    arrays = seeded_weights(6, num_classes=3, lta=False)
+    write_pdparams(folder / "x.pdparams", arrays, prefix="backbone.")
+    (folder / "labels.txt").write_text("a\nb\nc\n")
+    return folder
+
+
+@pytest.mark.parametrize("module", [["ppsdk", "convert"], ["converters"]])
+def test_convert_prints_what_it_did(checkpoint, tmp_path, module):
+    command = [sys.executable, "-m", *module, checkpoint / "x.pdparams", tmp_path / "out"]
+    options = ["--labels", checkpoint / "labels.txt", "--num-segments", "8", "--length-s", "2"]
+    done = subprocess.run([*command, *options], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == ""
+    assert "278 arrays, all accounted for" in done.stdout
+    assert "segments   8 (no temporal attention to tell)" in done.stdout
+    assert "max_abs_diff" in done.stdout and "(bound 1e-04)" in done.stdout
+    told = json.loads(run("inspect", tmp_path / "out", "--json").stdout)
+    assert (told["num_segments"], told["length_s"], told["stride_s"]) == (8, 2, 1)
+    assert "num_segments    8\n" in run("inspect", tmp_path / "out").stdout
+
+
+def test_the_default_number_of_segments_is_printed(checkpoint, tmp_path):
+    labels = checkpoint / "labels.txt"
+    done = run("convert", checkpoint / "x.pdparams", tmp_path / "out", "--labels", labels)
+    assert "segments   16 (no temporal attention to tell)" in done.stdout
+
+
+def test_convert_refuses_in_one_line_and_leaves_nothing(checkpoint, tmp_path):
+    out = tmp_path / "out"
+    labels = ["--labels", checkpoint / "labels.txt"]
+    (tmp_path / "two.txt").write_text("a\nb\n")
+    (tmp_path / "junk.pdparams").write_bytes(b"junk")
+    x = checkpoint / "x.pdparams"
+    assert_refused(run("convert", tmp_path / "junk.pdparams", out, *labels), "junk.pdparams")
+    assert_refused(run("convert", tmp_path / "none", out, *labels), "none: no such file")
+    assert_refused(run("convert", x, out, "--labels", tmp_path / "two.txt"), "two.txt: 2 labels")
+    assert_refused(run("convert", x, out), "--labels FILE is needed")
+    assert_refused(run("convert", x, out, *labels, "--num-segments", "1"), "--num-segments", code=2)
+    assert_refused(run("convert", x, out, *labels, "--length-s", "-1"), "--length-s", code=2)
+    assert_refused(run("convert", x), "OUT", code=2)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["junk.pdparams", "two.txt"]
+
+
+def test_an_unwritable_place_is_named(checkpoint, tmp_path):
+    (tmp_path / "file").write_text("")
+    labels = checkpoint / "labels.txt"
+    done = run("convert", checkpoint / "x.pdparams", tmp_path / "file" / "out", "--labels", labels)
+    assert_refused(done, "file/out", "cannot write there")
+
+
+def test_classify(small_dir):
+    done = run("classify", SYNTH / "base_64.mp4", "--model", small_dir, "--top", "2")
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0 and len(lines) == 3
+    assert lines[0].endswith("base_64.mp4") and lines[1].split()[1].startswith("class_")
+
+
+def test_classify_goes_on_after_a_bad_file(small_dir):
+    names = ["base_64.mp4", "html_404.mp4", "short_01.mp4"]
+    videos = [SYNTH / name for name in names]
+    done = run("classify", *videos, "--model", small_dir, "--json", "--sampling", "paddlevideo")
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 1
+    assert [row["path"] for row in told] == [str(videos[0]), str(videos[2])]
+    assert told[0]["frame_indices"] == [3, 11, 19, 27, 35, 43, 51, 59]
+    assert len(told[0]["logits"]) == 5 and len(told[0]["top"]) == 5
+    (error,) = done.stderr.strip().splitlines()
+    assert "html_404.mp4: cannot open as video" in error
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows needs no help with a leading dash")
+def test_a_name_with_a_leading_dash(small_dir):
+    done = run("classify", "--model", small_dir, "--", "-dash.mp4", cwd=SYNTH)
+    assert done.returncode == 0 and done.stdout.startswith("-dash.mp4")
+
+
+def test_run_prints_events_as_json_lines(small_dir):
+    done = run("run", SYNTH / "base_64.mp4", "--model", small_dir, "--no-merge")
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0 and done.stderr == ""
+    assert [event["start_s"] for event in events] == [0, 0.5, 1.0, 1.5, 2.0]
+    assert set(events[0]) == {"id", "label", "label_id", "score", "start_s", "end_s", "source"}
+
+
+def test_run_with_another_window(small_dir):
+    arguments = ["--model", small_dir, "--length-s", "2", "--stride-s", "1", "--no-merge"]
+    events = run("run", SYNTH / "base_64.mp4", *arguments).stdout.splitlines()
+    assert [json.loads(event)["end_s"] for event in events] == [2.0, 2.56]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_run_on_a_camera_prints_at_once_and_ends_on_ctrl_c(small_dir):
+    with Camera("live", fps=50) as camera:
+        command = [sys.executable, "-m", "ppsdk", "run", camera.url, "--model", str(small_dir)]
+        process = subprocess.Popen(
+            [*command, "--no-merge"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        first = json.loads(process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+        start = time.monotonic()
+        _, errors = process.communicate(timeout=10)
+    assert first["start_time"] < first["end_time"]
+    assert time.monotonic() - start < 5
+    assert process.returncode == 130 and errors.strip() == ""
+
+
+def test_a_reader_that_goes_away_is_no_traceback(small_dir):
+    command = (
+        f"{sys.executable} -m ppsdk run {SYNTH / 'long_3000.mp4'} --model {small_dir} --no-merge"
+    )
+    done = subprocess.run(
+        f"({command}; echo code $? >&2) | head -n 1", shell=True, capture_output=True, text=True
+    )
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stderr.strip() == "code 1"
+
+
+def test_wrong_use_of_commands_is_refused_in_one_line(small_dir, tmp_path):
+    video = SYNTH / "base_64.mp4"
+    assert_refused(run("classify", video), "--model", code=2)
+    assert_refused(run("classify", "--model", small_dir), "VIDEOS", code=2)
+    assert_refused(run("classify", video, "--model", tmp_path), "model.xml is missing")
+    assert_refused(run("run", "missing.mp4", "--model", small_dir), "missing.mp4: no such file")
+    assert_refused(run("inspect", tmp_path), "model.xml is missing")
+    assert_refused(run("rum"), "rum", code=2)
+    assert_refused(run("classify", video, "--model", small_dir, "--top", "0"), "--top", code=2)
+    assert_refused(run("classify", video, "--model", small_dir, "--sampling", "x"), "x", code=2)
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    for name in ("base_64.mp4", "short_16.mp4", "html_404.mp4"):
+        shutil.copy(SYNTH / name, tmp_path / name)
+    rows = "base_64.mp4,class_000,a,test\nshort_16.mp4,class_001,b,test\n"
+    (tmp_path / "manifest.csv").write_text(f"path,label,group,split\n{rows}")
+    return tmp_path / "manifest.csv"
+
+
+def test_evaluate(small_dir, manifest):
+    done = run("evaluate", manifest, "--model", small_dir, "--split", "test", "--json")
+    told = json.loads(done.stdout)
+    assert done.returncode == 0 and done.stderr == "", "no progress bar in a pipe"
+    assert told["clips"] == 2 and told["top5"] == 1.0
+    predicted = [row["predicted"] for row in told["predictions"]]
+    assert told["correct"] == sum(p == t for p, t in zip(predicted, ["class_000", "class_001"]))
+    assert sum(map(sum, told["confusion"])) == 2
+    assert "top-1" in run("evaluate", manifest, "--model", small_dir).stdout
+
+
+def test_evaluate_reports_unreadable_clips_and_goes_on(small_dir, manifest):
+    with manifest.open("a") as file:
+        file.write("html_404.mp4,class_000,c,test\n")
+    done = run("evaluate", manifest, "--model", small_dir, "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["clips"] == 2
+    assert "html_404.mp4: cannot open as video" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("path,label,split\nbase_64.mp4,dance,test\n", "labels 'dance' are not among the model's"),
+        ("file,class\nbase_64.mp4,x\n", "columns path and label"),
+        ("", "columns path and label"),
+        ("path,label\nbase_64.mp4,class_000\n", "has no column split"),
+        ("path,label,split\nbase_64.mp4,class_000,train\n", "no clips in split 'test'"),
+    ],
+)
+def test_manifests_that_are_none(small_dir, manifest, content, says):
+    manifest.write_text(content)
+    arguments = ["--model", small_dir, "--split", "test"]
+    assert_refused(run("evaluate", manifest, *arguments), "manifest.csv", says)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a pseudo-terminal")
+def test_evaluate_shows_progress_on_a_terminal(small_dir, manifest):
+    import pty
+
+    leader, follower = pty.openpty()
+    command = [sys.executable, "-m", "ppsdk", "evaluate", manifest, "--model", small_dir]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=follower, timeout=120)
+    shown = os.read(leader, 100_000).decode()
+    assert done.returncode == 0 and "clips" in shown and "100%" in shown
+    os.close(leader)
+    os.close(follower)
+
+
+def test_demo_compares_with_the_reference(tmp_path):
+    done = run("demo", "--json", "--out", tmp_path / "model")
+    told = json.loads(done.stdout)
+    assert done.returncode == 0 and done.stderr == ""
+    assert told["right"] and told["reference_max_abs_diff"] < 5e-3
+    assert told["events"] and (tmp_path / "model" / "model.xml").exists()
+    assert "right" in run("demo").stdout
