@@ -17,7 +17,7 @@ from ppsdk.errors import ModelError
 
 try:  # numpy 2 moved the module and kept the name in its pickles
     from numpy._core.multiarray import _reconstruct
-    from numpy._core.numeric import _frombuffer
+    from numpy._core.numeric import _frombuffer  # type: ignore[attr-defined]
 except ImportError:
     from numpy.core.multiarray import _reconstruct  # type: ignore[no-redef]
     from numpy.core.numeric import _frombuffer  # type: ignore[no-redef]
@@ -35,7 +35,7 @@ class Checkpoint:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read .pdparams or .safetensors; ModelError for anything else, and for whatever is no array."""
+    """Read .pdparams or .safetensors; ModelError for anything else and for what is no array."""
     if not path.is_file():
         raise ModelError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
     if path.suffix == ".safetensors":
@@ -44,7 +44,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Builds numpy arrays and containers, and nothing else: a pickle can name any function to run."""
+    """Builds numpy arrays and containers only: a pickle can name any function to run."""
 
     _ALLOWED = {
         ("collections", "OrderedDict"): OrderedDict,
@@ -122,7 +122,7 @@ def _read_safetensors(path: Path) -> Checkpoint:
         from safetensors import SafetensorError, safe_open
     except ImportError:
         raise ModelError(
-            f"{path}: reading .safetensors needs the package safetensors: pip install 'ppsdk[convert]'"
+            f"{path}: reading .safetensors needs safetensors: pip install 'ppsdk[convert]'"
         ) from None
     try:
         with safe_open(path, framework="numpy") as file:

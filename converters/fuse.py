@@ -76,5 +76,10 @@ def _depthwise(weights: Weights, block: Block) -> tuple[Array, Array]:
 
 
 def _fused_conv_bn(weights: Weights, name: str) -> tuple[Array, Array]:
-    parts = ("conv.weight", "bn.weight", "bn.bias", "bn._mean", "bn._variance")
-    return fuse_conv_bn(*(weights[f"{name}.{part}"].astype(np.float64) for part in parts))
+    return fuse_conv_bn(
+        kernel=weights[f"{name}.conv.weight"].astype(np.float64),
+        gamma=weights[f"{name}.bn.weight"].astype(np.float64),
+        beta=weights[f"{name}.bn.bias"].astype(np.float64),
+        mean=weights[f"{name}.bn._mean"].astype(np.float64),
+        variance=weights[f"{name}.bn._variance"].astype(np.float64),
+    )

@@ -56,7 +56,7 @@ def _ordered(pairs: list[tuple[Any, Any]], num_classes: int, path: Path) -> tupl
     wrong = [pair for pair in pairs if type(pair[0]) is not int or not isinstance(pair[1], str)]
     if wrong:
         raise ModelError(
-            f"{path}: label {wrong[0][1]!r} with id {wrong[0][0]!r}: names must be texts, ids numbers"
+            f"{path}: label {wrong[0][1]!r} with id {wrong[0][0]!r}: names are texts, ids numbers"
         )
     ids = [label_id for label_id, _ in pairs]
     names = [name.strip() for _, name in pairs]

@@ -36,8 +36,7 @@ def reference_logits(weights: Weights, architecture: Architecture, clip: Array) 
         x = _block(weights, block, x)
     pooled = x.mean((2, 3)) @ weights["last_conv.weight"][:, :, 0, 0].T
     features = _relu(pooled) * np.float32(DROPOUT_SCALE)
-    logits: Array = features.mean(0) @ weights["fc.weight"] + weights["fc.bias"]
-    return logits
+    return features.mean(0) @ weights["fc.weight"] + weights["fc.bias"]
 
 
 def temporal_shift(x: Array) -> Array:
@@ -83,8 +82,7 @@ def _conv_bn(weights: Weights, name: str, x: Array, *, stride: int = 1) -> Array
         weights[f"{name}.bn.{part}"][:, None, None]
         for part in ("weight", "bias", "_mean", "_variance")
     )
-    normalised: Array = (y - mean) / np.sqrt(variance + np.float32(EPSILON)) * gamma + beta
-    return normalised
+    return (y - mean) / np.sqrt(variance + np.float32(EPSILON)) * gamma + beta
 
 
 def _convolve(x: Array, kernel: Array, stride: int) -> Array:
@@ -112,8 +110,7 @@ def _convolve(x: Array, kernel: Array, stride: int) -> Array:
 
 
 def _dense(weights: Weights, name: str, x: Array) -> Array:
-    y: Array = x @ weights[f"{name}.weight"][:, :, 0, 0].T + weights[f"{name}.bias"]
-    return y
+    return x @ weights[f"{name}.weight"][:, :, 0, 0].T + weights[f"{name}.bias"]
 
 
 def _relu(x: Array) -> Array:
@@ -121,5 +118,5 @@ def _relu(x: Array) -> Array:
 
 
 def _sigmoid(x: Array) -> Array:
-    y: Array = (1 + np.tanh(x / 2)) / 2  # the same function, and does not overflow
-    return y
+    # The same function as 1 / (1 + exp(-x)), and does not overflow.
+    return ((1 + np.tanh(x / 2)) / 2).astype(np.float32)

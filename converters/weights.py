@@ -1,4 +1,4 @@
-"""From the arrays of a checkpoint to the weights of one network, every one of them accounted for."""
+"""From the arrays of a checkpoint to the weights of a network, every one accounted for."""
 
 from __future__ import annotations
 

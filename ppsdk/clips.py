@@ -80,7 +80,7 @@ def _read_clip(file: VideoFile, choose: Choose, roi: Roi | None) -> Clip:
 def _clip_around_damage(
     file: VideoFile, expected: FrameTimes, decoded: FrameTimes, choose: Choose, roi: Roi | None
 ) -> Clip:
-    """Frames that are lost keep their place in time: the nearest that decodes stands in for them."""
+    """Lost frames keep their place in time: the nearest that decodes stands in for them."""
     wanted = _nearest(decoded.pts_s, expected.pts_s[choose(expected)])
     images = _read_again(file, wanted, decoded, roi)
     return _clip(images, wanted, _nearest(expected.pts_s, decoded.pts_s[wanted]), decoded)

@@ -41,7 +41,7 @@ class Evaluation:
         return float(np.mean(hits))
 
     def per_class(self) -> dict[str, dict[str, float]]:
-        """For each label that occurs: its clips, how many are right, and that as a share (recall)."""
+        """For each label that occurs: its clips, how many are right, and the recall."""
         return {
             label: {"clips": int(row.sum()), "correct": int(row[i]), "recall": row[i] / row.sum()}
             for i, (label, row) in enumerate(zip(self.labels, self.confusion, strict=True))

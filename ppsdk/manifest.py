@@ -1,4 +1,4 @@
-"""Lists of labelled clips: `manifest.csv` with path, label and, where there are any, group, split."""
+"""Lists of labelled clips: `manifest.csv` with path, label and, maybe, group and split."""
 
 from __future__ import annotations
 

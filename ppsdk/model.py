@@ -1,4 +1,4 @@
-"""An OpenVINO model and what it says of a clip. The only file of the runtime that imports openvino."""
+"""An OpenVINO model and what it says of a clip. Nothing else in ppsdk imports openvino."""
 
 from __future__ import annotations
 
@@ -83,19 +83,20 @@ class Network:
 
     def _check_cached(self, model_dir: str | PathLike[str], cache_dir: str | PathLike[str]) -> None:
         """OpenVINO loads a blob that something has overwritten without a word."""
-        told = np.float32(self.facts.self_test)
+        told = np.array(self.facts.self_test, np.float32)
         seen = self.logits(self_test_crops(self.facts))[: len(told)]
         exact = self.precision_executed == "f32" and self.facts.precision == "FP32"
         bound = 1e-3 if exact else 0.25 * max(1.0, float(np.abs(told).max()))
-        if not np.abs(seen - told).max() <= bound:
+        difference = float(np.abs(seen - told).max())
+        if not difference <= bound:
             raise ModelError(
                 f"{cache_dir}: the cached model is not that of {model_dir} (logits differ by "
-                f"{np.abs(seen - told).max():.3g}, at most {bound:.3g} is accepted): empty the cache"
+                f"{difference:.3g}, at most {bound:.3g} is accepted): empty the cache"
             )
 
 
 def load_model(model_dir: str | PathLike[str]) -> tuple[ov.Model, ModelFacts]:
-    """Read and check model.xml and model.bin; ModelError where they are missing, foreign, damaged."""
+    """Read and check model.xml, model.bin; ModelError where missing, foreign or damaged."""
     xml, weights = Path(model_dir) / "model.xml", Path(model_dir) / "model.bin"
     for file in (xml, weights):
         if not file.is_file():

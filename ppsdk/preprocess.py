@@ -20,7 +20,7 @@ RESIZE_RULE = "fixed-4:3 pillow-bilinear center-crop"
 
 
 def check_roi(roi: Roi | None) -> None:
-    """Raise ValueError unless roi is None or (x0, y0, x1, y1) with 0 <= x0 < x1 <= 1, same for y."""
+    """Raise ValueError unless roi is None or (x0, y0, x1, y1), 0 <= x0 < x1 <= 1, same for y."""
     if roi is None:
         return
     if len(roi) != 4 or not (0 <= roi[0] < roi[2] <= 1 and 0 <= roi[1] < roi[3] <= 1):
@@ -60,7 +60,8 @@ def normalize(
     std: tuple[float, float, float] = IMAGENET_STD,
 ) -> NDArray[np.float32]:
     """uint8 (N, S, S, 3) -> float32 (N, 3, S, S): (RGB / 255 - mean) / std."""
-    scaled = (crops.astype(np.float32) / np.float32(255) - np.float32(mean)) / np.float32(std)
+    scaled = crops.astype(np.float32) / np.float32(255)
+    scaled = (scaled - np.array(mean, np.float32)) / np.array(std, np.float32)
     return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
 
 

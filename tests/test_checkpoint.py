@@ -43,7 +43,8 @@ def test_types_byte_orders_and_layouts(tmp_path, dtype, order, protocol):
 
 def test_a_checkpoint_of_python_2_and_an_old_numpy(tmp_path):
     """Protocol 2 as Python 2 wrote it: array data as a byte string, modules under old names."""
-    data = b"\x80\x02}U\x01xcnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
+    data = b"\x80\x02}U\x01xcnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n"
+    data += b"K\x00\x85U\x01b\x87R"
     data += b"(K\x01K\x02\x85cnumpy\ndtype\nU\x02f4K\x00K\x01\x87R"
     data += b"(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89U\x08"
     data += struct.pack("<2f", 1.5, -2) + b"tbs."

@@ -156,7 +156,7 @@ def test_full_sampling_of_short_clips(length):
     indices = [barcode.read(image).index for image in clip.images]
     assert indices == clip.frame_indices.tolist() == sorted(indices)
     assert len(set(indices)) == min(length, 16)
-    # Each is the nearest to the centre of its segment, counted in frames; there is none after the last.
+    # Each is the nearest to the centre of its segment, in frames; there is none after the last.
     centres = (np.arange(16) + 0.5) * length / 16
     assert np.array_equal(indices, np.ceil(centres - 0.5).clip(0, length - 1))
 

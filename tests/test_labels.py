@@ -69,7 +69,7 @@ def test_small_files(tmp_path, text, told):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("[1, 2]", "names must be texts"),
+        ("[1, 2]", "names are texts"),
         ('{"a": "0", "b": 1}', "ids numbers"),
         ('["a", ', "not valid JSON"),
         ('{"a": 0, "a": 1}', "label 'a' more than once"),

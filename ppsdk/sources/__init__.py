@@ -1,4 +1,4 @@
-"""Where frames come from: `open_source` gives one upright, RGB, zero-based stream for any of them."""
+"""Where frames come from: `open_source` gives one upright, RGB, zero-based stream of any."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def open_source(ref: SourceRef, *, decoder: Decoder = "auto", fps: float | None 
     """Open a source; use it as a context manager and iterate it for `Frame(image, pts_s)`.
 
     ref: a video file, a camera index (0 or "0"), an RTSP/HTTP URL, an open source (given back as it
-    is), or an iterable of `Frame` or of uint8 (H, W, 3) RGB arrays; bare arrays follow each other at `fps` (1 unless given, so that times
-    then count frames).
+    is), or an iterable of `Frame` or of uint8 (H, W, 3) RGB arrays; bare arrays follow each other
+    at `fps` (1 unless given, so that times then count frames).
     decoder: "auto", or "pyav", "decord", "opencv" to force one for a file.
     Images come as uint8 (H, W, 3) RGB, upright, all of the first one's size; times start at 0.
     Raises VideoError where there is nothing to read, ValueError for an unknown decoder.

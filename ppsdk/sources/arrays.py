@@ -26,7 +26,7 @@ class ArraySource(Source):
         start_s = 0.0
         last_s = -1.0
         for index, item in enumerate(self._frames):
-            frame = item if isinstance(item, Frame) else self._frame(item, index)
+            frame = item if isinstance(item, Frame) else self._frame(np.asarray(item), index)
             if index == 0:
                 start_s = frame.pts_s
             pts_s = frame.pts_s - start_s
@@ -43,6 +43,6 @@ class ArraySource(Source):
 
     def _frame(self, image: Image, index: int) -> Frame:
         try:
-            return Frame(np.asarray(image), index / self._fps)
+            return Frame(image, index / self._fps)
         except ValueError as error:
             raise VideoError(f"{self.name}: item {index}: {error}") from None

@@ -35,9 +35,9 @@ class Camera(Source):
                 break
             if start is None:
                 start, self.started_at = now, datetime.now(timezone.utc)
-            size = size or image.shape[:2]
-            image = np.ascontiguousarray(image[:, :, ::-1])
-            yield Frame(with_size(image, size), now - start)
+            size = size or (image.shape[0], image.shape[1])
+            rgb = np.ascontiguousarray(image[:, :, ::-1], np.uint8)
+            yield Frame(with_size(rgb, size), now - start)
         if start is None:
             raise VideoError(f"{self.name}: opens but delivers no frame")
 

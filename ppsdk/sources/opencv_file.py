@@ -34,13 +34,17 @@ class OpencvFile(VideoFile):
                 time = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
                 first = time if first is None else first
                 last = time - first if time - first > last else last + interval
-                ok, image = capture.retrieve()
-                if ok:
-                    yield Picture(last, partial(bgr_to_rgb, image))
+                yield Picture(last, partial(self._retrieve, capture))
         finally:
             capture.release()
         if first is None:
             raise VideoError(f"{self.name}: OpenCV opens it but reads no frame; use decoder='auto'")
+
+    def _retrieve(self, capture: cv2.VideoCapture) -> Image:
+        ok, image = capture.retrieve()
+        if not ok:
+            raise VideoError(f"{self.name}: OpenCV reads a frame that it cannot convert")
+        return np.ascontiguousarray(image[:, :, ::-1])
 
     def _open(self) -> cv2.VideoCapture:
         # CAP_FFMPEG, or OpenCV takes a name that ends in digits for an image sequence.
@@ -48,7 +52,3 @@ class OpencvFile(VideoFile):
         if not capture.isOpened():
             raise VideoError(f"{self.name}: cannot open as video with OpenCV")
         return capture
-
-
-def bgr_to_rgb(image: Image) -> Image:
-    return np.ascontiguousarray(image[:, :, ::-1])

@@ -39,7 +39,10 @@ class FrameTimes:
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded frame that is not yet converted: most frames of a file are passed over."""
+    """A decoded frame that is not yet converted: most frames of a file are passed over.
+
+    to_image is good until the next picture is asked for.
+    """
 
     pts_s: float
     to_image: Callable[[], Image]

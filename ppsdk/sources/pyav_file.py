@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import av
+import numpy as np
 from av.sidedata.sidedata import Type as SideData
 from av.stream import Disposition
 
@@ -105,7 +106,7 @@ class PyavFile(VideoFile):
                     raise VideoError(f"{self.name}: no decoder for {stream.name}") from None
                 self.damaged += 1
                 continue
-            yield from frames  # type: ignore[misc]
+            yield from frames
 
 
 def video_stream(container: InputContainer, name: str) -> VideoStream:
@@ -140,9 +141,9 @@ def timed_pictures(
 
 def to_rgb(frame: VideoFrame, name: str) -> Image:
     """uint8 (H, W, 3) RGB, upright; 10-bit, gray, alpha and full-range pictures included."""
-    matrix = frame.side_data.get(SideData.DISPLAYMATRIX)
+    matrix = frame.side_data.get(SideData.DISPLAYMATRIX)  # type: ignore[call-overload]
     try:
-        image = frame.to_ndarray(format="rgb24")
+        image = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
     except (av.FFmpegError, ValueError) as error:
         raise VideoError(
             f"{name}: cannot convert {frame.format.name} to RGB ({reason(error)})"

@@ -65,7 +65,7 @@ class UrlSource(Source):
         try:
             for packet in self._container.demux(self._stream):
                 try:
-                    yield from packet.decode()  # type: ignore[misc]
+                    yield from packet.decode()
                 except av.error.InvalidDataError:
                     continue  # one damaged packet is not the end of a stream
         except (av.FFmpegError, OSError) as error:

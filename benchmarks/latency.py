@@ -1,0 +1,53 @@
+"""Where a window's time goes: python benchmarks/latency.py MODEL_DIR VIDEO
+
+Decoding, preprocessing, and the network in f32, in bf16 where the CPU has it, and on one thread,
+in turns; medians and 95th percentiles in ms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from machine import machine_line
+
+from ppsdk import Recognizer, sample_clip
+from ppsdk.preprocess import crop_for_model
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model_dir", type=Path)
+    parser.add_argument("video", type=Path)
+    parser.add_argument("--repeats", type=int, default=30)
+    args = parser.parse_args()
+    f32 = Recognizer(args.model_dir)
+    bf16 = Recognizer(args.model_dir, precision="bf16")
+    single = Recognizer(args.model_dir, num_threads=1)
+    clip = sample_clip(args.video, num_segments=f32.num_segments, sampling="paddlevideo")
+    crops = np.stack([crop_for_model(image) for image in clip.images])
+    contenders: dict[str, Callable[[], object]] = {
+        "decode": lambda: sample_clip(args.video, num_segments=f32.num_segments),
+        "preprocess": lambda: [crop_for_model(image) for image in clip.images],
+        "network f32": lambda: f32.logits(crops),
+        f"network bf16 (runs {bf16.precision_executed})": lambda: bf16.logits(crops),
+        "network f32, 1 thread": lambda: single.logits(crops),
+    }
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(args.repeats):
+        for name, run in contenders.items():
+            start = time.perf_counter()
+            run()
+            times[name].append(1000 * (time.perf_counter() - start))
+    print(machine_line())
+    print(f"{args.video.name}: {clip.images.shape[2]}x{clip.images.shape[1]}, {clip.end_s:.1f} s")
+    for name, seen in times.items():
+        median, p95 = np.percentile(seen, [50, 95])
+        print(f"{name:30} median {median:6.1f} ms   p95 {p95:6.1f} ms")
+
+
+if __name__ == "__main__":
+    main()

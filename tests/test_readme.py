@@ -1,0 +1,141 @@
+"""What the README says can be typed is typed here."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import HERE, SYNTH
+from stallserver import Camera
+
+from converters.seeded import seeded_weights, write_pdparams
+
+ROOT = HERE.parent
+README = (ROOT / "README.md").read_text("utf-8")
+SHELL = [
+    line
+    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+]
+SETUP = [line for line in SHELL if line.startswith("python3 -m venv")]
+LIVE = [line for line in SHELL if "rtsp://" in line]
+PLAIN = [line for line in SHELL if line not in SETUP + LIVE]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with the files that the README's commands name."""
+    folder = tmp_path_factory.mktemp("readme")
+    arrays = seeded_weights(8, num_segments=8, num_classes=5)
+    write_pdparams(folder / "checkpoint.pdparams", arrays, prefix="backbone.")
+    (folder / "labels.txt").write_text("\n".join("abcde"))
+    shutil.copy(SYNTH / "base_64.mp4", folder / "clip.mp4")
+    shutil.copy(SYNTH / "long_gop_300.mp4", folder / "long.mp4")
+    (folder / "manifest.csv").write_text("path,label,split\nclip.mp4,a,test\n")
+    shutil.copytree(ROOT / "examples", folder / "examples")
+    converted = run("ppsdk convert checkpoint.pdparams model --labels labels.txt", folder)
+    assert converted.returncode == 0, converted.stderr
+    return folder
+
+
+def environment():
+    env = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    env["PATH"] = str(Path(sys.executable).parent) + os.pathsep + env["PATH"]
+    return env
+
+
+def run(command, cwd):
+    return subprocess.run(
+        shlex.split(command),
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.mark.parametrize("command", PLAIN)
+def test_commands(command, folder):
+    if command.startswith("ppsdk convert"):
+        command = command.replace(" model ", " another ")
+    done = run(command, folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout and not done.stderr
+
+
+@pytest.mark.parametrize("command", LIVE)
+def test_commands_for_cameras(command, folder):
+    with Camera("live", fps=50) as camera:
+        words = shlex.split(re.sub(r"rtsp://\S+", camera.url, command))
+        if words[0] == "ppsdk":
+            words += ["--no-merge", "--length-s", "1", "--stride-s", "1"]
+        else:
+            shutil.rmtree(folder / "model")
+            assert (
+                run(
+                    "ppsdk convert checkpoint.pdparams model --labels labels.txt --length-s 1",
+                    folder,
+                ).returncode
+                == 0
+            )
+        process = subprocess.Popen(
+            words, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        try:
+            assert json.loads(process.stdout.readline())["label"] in "abcde"
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def test_the_python_lines(folder):
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(code.strip().splitlines()) <= 8
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) >= 2
+
+
+def test_there_are_two_commands_to_set_up():
+    assert len(SETUP) == 2
+    assert SETUP[0].endswith("demo") and SETUP[1].endswith("pytest")
+
+
+@pytest.mark.slow
+def test_the_demo_from_nothing(tmp_path):
+    """The other command is what CI runs."""
+    if shutil.which("git") is None:
+        pytest.skip("needs git")
+    files = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    for name in filter(None, files.split("\0")):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    done = subprocess.run(
+        SETUP[0], shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "right"
+
+
+def test_no_paths_of_a_machine_and_no_registry_hosts():
+    for path in ROOT.rglob("*"):
+        inside = not any(
+            part.startswith(".") and part != ".ci" for part in path.relative_to(ROOT).parts
+        )
+        if (
+            inside
+            and path.suffix in (".py", ".md", ".cfg", ".toml")
+            and path.name != "test_readme.py"
+        ):
+            text = path.read_text("utf-8")
+            assert "/work/" not in text and "/root/" not in text and "pypi.org" not in text, path
