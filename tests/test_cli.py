@@ -153,6 +153,7 @@ def test_wrong_use_of_commands_is_refused_in_one_line(small_dir, tmp_path):
     assert_refused(run("classify", "--model", small_dir), "VIDEOS", code=2)
     assert_refused(run("classify", video, "--model", tmp_path), "model.xml is missing")
     assert_refused(run("run", "missing.mp4", "--model", small_dir), "missing.mp4: no such file")
+    assert_refused(run("run", "97", "--model", small_dir), "camera 97: cannot open")
     assert_refused(run("inspect", tmp_path), "model.xml is missing")
     assert_refused(run("rum"), "rum", code=2)
     assert_refused(run("classify", video, "--model", small_dir, "--top", "0"), "--top", code=2)

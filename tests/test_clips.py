@@ -62,10 +62,10 @@ def test_a_truncated_file_gives_the_frames_that_decode_and_a_warning(sampling, c
         clip = sample_clip(SYNTH / "trunc_half_faststart.mp4", sampling=sampling)
     indices = [barcode.read(image).index for image in clip.images]
     assert indices == clip.frame_indices.tolist() == sorted(set(indices))
-    assert indices[-1] == (23 if sampling == "full" else 15)
-    assert (
-        "trunc_half_faststart.mp4: damaged: 0 packets do not decode, 39 are missing" in caplog.text
-    )
+    # Whether the last of 25 packets, cut in half, gives a picture is up to FFmpeg's version.
+    assert indices[-1] in ((22, 23) if sampling == "full" else (15,))
+    assert "trunc_half_faststart.mp4: damaged: " in caplog.text
+    assert "39 are missing" in caplog.text
 
 
 @pytest.mark.parametrize("sampling", ["full", "paddlevideo"])

@@ -34,7 +34,7 @@ def open_source(ref: SourceRef, *, decoder: Decoder = "auto", fps: float | None 
     _check_decoder(decoder)
     if isinstance(ref, Source):
         return ref
-    if isinstance(ref, os.PathLike) or (isinstance(ref, str) and Path(ref).exists()):
+    if isinstance(ref, os.PathLike) or (isinstance(ref, str) and ref and Path(ref).exists()):
         return open_file(ref, decoder=decoder)
     if isinstance(ref, int) or (isinstance(ref, str) and ref.isdecimal()):
         from ppsdk.sources.camera import Camera

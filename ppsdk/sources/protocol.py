@@ -102,11 +102,11 @@ class VideoFile(Source):
 
 def existing_file(path: str | os.PathLike[str]) -> Path:
     """The absolute path; raises VideoError unless it is a file that can be there."""
-    file = Path(path)
-    if not file.exists():
-        raise VideoError(f"{file}: no such file")
+    file, name = Path(path), os.fspath(path)
+    if not name or not file.exists():
+        raise VideoError(f"{name or repr(name)}: no such file")
     if not file.is_file():
-        raise VideoError(f"{file}: not a file")
+        raise VideoError(f"{name}: not a file")
     return file.absolute()
 
 

@@ -9,14 +9,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import av
-import numpy as np
-from av.sidedata.sidedata import Type as SideData
 from av.stream import Disposition
 
 from ppsdk.errors import VideoError
-from ppsdk.records import Image
 from ppsdk.sources.protocol import FrameTimes, Picture, VideoFile
-from ppsdk.sources.upright import parse_display_matrix, upright
+from ppsdk.sources.rgb import RgbConverter, reason
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -128,6 +125,7 @@ def timed_pictures(
     before it where that is missing or does not rise.
     """
     interval = float(1 / stream.average_rate) if stream.average_rate else 0.04
+    to_rgb = RgbConverter(name)
     first: float | None = None
     last = -interval
     for frame in frames:
@@ -136,23 +134,4 @@ def timed_pictures(
             first = pts or 0.0
         pts_s = last + interval if pts is None or pts - first <= last else pts - first
         last = pts_s
-        yield Picture(pts_s, partial(to_rgb, frame, name))
-
-
-def to_rgb(frame: VideoFrame, name: str) -> Image:
-    """uint8 (H, W, 3) RGB, upright; 10-bit, gray, alpha and full-range pictures included."""
-    matrix = frame.side_data.get(SideData.DISPLAYMATRIX)  # type: ignore[call-overload]
-    try:
-        image = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
-    except (av.FFmpegError, ValueError) as error:
-        raise VideoError(
-            f"{name}: cannot convert {frame.format.name} to RGB ({reason(error)})"
-        ) from None
-    return upright(image, None if matrix is None else parse_display_matrix(bytes(matrix)))
-
-
-def reason(error: Exception) -> str:
-    """FFmpeg's own words, in one line: the last thing it logged if any, else the error's."""
-    logged = getattr(error, "log", None)
-    text = logged[2] if logged else getattr(error, "strerror", None) or str(error)
-    return " ".join(str(text).split())
+        yield Picture(pts_s, partial(to_rgb, frame))

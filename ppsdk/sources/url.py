@@ -13,7 +13,8 @@ import av
 from ppsdk.errors import VideoError
 from ppsdk.records import Frame
 from ppsdk.sources.protocol import Source, with_size
-from ppsdk.sources.pyav_file import reason, timed_pictures, video_stream
+from ppsdk.sources.pyav_file import timed_pictures, video_stream
+from ppsdk.sources.rgb import reason
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
