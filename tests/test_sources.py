@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 import barcode
 import numpy as np
 import pytest
-from conftest import SYNTH
+from conftest import HERE, SYNTH
 from stallserver import Camera
 
 from ppsdk import Frame, VideoError, open_source
@@ -128,6 +128,53 @@ def test_a_silent_camera_is_an_error_after_the_time_out(mode):
         for _ in UrlSource(camera.url, timeout_s=1.0):
             pass
     assert time.monotonic() - start < 8
+
+
+@pytest.fixture
+def rtsp_url():
+    """A real RTSP server, GStreamer's, run by the system's own Python."""
+    command = ["/usr/bin/python3", HERE / "rtsp_server.py", SYNTH / "long_gop_300.mp4"]
+    try:
+        server = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+    except OSError:
+        pytest.skip("needs /usr/bin/python3 with GStreamer's RTSP server: see tests/rtsp_server.py")
+    with server:
+        url = server.stdout.readline().strip()
+        try:
+            if not url:
+                pytest.skip("needs GStreamer's RTSP server: see tests/rtsp_server.py")
+            yield url
+        finally:
+            server.kill()
+
+
+def test_an_rtsp_camera(rtsp_url):
+    with open_source(rtsp_url.replace("rtsp://", "rtsp://me:secret@")) as source:
+        frames = list(itertools.islice(source, 40))
+        assert source.live and source.started_at is not None and source.name == rtsp_url
+    assert [barcode.read(frame.image).index for frame in frames] == list(range(40))
+
+
+def test_an_http_server_with_a_file_is_no_camera(tmp_path):
+    import functools
+    import http.server
+    import threading
+
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=SYNTH)
+    handler.func.log_message = lambda *arguments: None
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/vfr_10_then_50.mp4"
+        with open_source(url) as source:
+            frames = list(source)
+        assert not source.live and source.started_at is None
+        with pytest.raises(VideoError, match="404"):
+            open_source(url + ".gone")
+        server.shutdown()
+    assert [barcode.read(frame.image).index for frame in frames] == list(range(80))
+    assert frames[40].pts_s == pytest.approx(3.2, abs=1e-6)
 
 
 def test_credentials_are_taken_out_of_urls():

@@ -28,7 +28,9 @@ def open_url(url: str, *, timeout_s: float = TIMEOUT_S) -> Source:
 
 
 class UrlSource(Source):
-    """live where the stream has no known duration: its times are then those of capture."""
+    """A recording behind HTTP has a duration, and its own times; all else is live, and has the times
+    of capture.
+    """
 
     def __init__(self, url: str, *, timeout_s: float) -> None:
         self.name = without_credentials(url)
@@ -43,7 +45,7 @@ class UrlSource(Source):
         except VideoError:
             self._container.close()
             raise
-        self.live = not self._container.duration
+        self.live = not url.lower().startswith("http") or not self._container.duration
 
     def __iter__(self) -> Iterator[Frame]:
         size: tuple[int, int] | None = None
