@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import pickle
+import re
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,13 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppsdk.errors import ModelError
-
-try:  # numpy 2 moved the module and kept the name in its pickles
-    from numpy._core.multiarray import _reconstruct
-    from numpy._core.numeric import _frombuffer  # type: ignore[attr-defined]
-except ImportError:
-    from numpy.core.multiarray import _reconstruct  # type: ignore[no-redef]
-    from numpy.core.numeric import _frombuffer  # type: ignore[no-redef]
 
 NAME_TABLE = "StructuredToParameterName@@"  # Paddle's table of parameter names, not weights
 
@@ -43,17 +37,83 @@ def read_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(path, _arrays(_unpickle(path), path))
 
 
+class _StoredType:
+    """What a pickle says of a numpy dtype. numpy is not given it unchecked: a damaged or malicious
+    state crashes the interpreter.
+    """
+
+    _CODE = re.compile(r"[fiu][1248]|b1")
+
+    def __init__(self, code: object, *_flags: object) -> None:
+        if not (isinstance(code, str) and self._CODE.fullmatch(code)):
+            raise ModelError(f"holds an array of type {code!r}: only plain numbers are accepted")
+        self._code = code
+        self._order = "="
+
+    def __setstate__(self, state: tuple[object, ...]) -> None:
+        if state[1] not in ("<", ">", "|", "="):
+            raise ModelError(f"holds an array of byte order {state[1]!r}")
+        self._order = str(state[1])
+
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(self._order + self._code)
+
+
+class _StoredArray:
+    """What a pickle says of a numpy array, in either of the two ways that numpy pickles one."""
+
+    def __init__(self, *_ignored: object) -> None:
+        self._set((0,), _StoredType("f4"), "C", b"")
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, shape, stored_type, is_fortran, data = state
+        self._set(shape, stored_type, "F" if is_fortran else "C", data)
+
+    @classmethod
+    def from_buffer(
+        cls,
+        data: Any,
+        stored_type: Any,
+        shape: Any,
+        order: Any,
+        axes: tuple[int, ...] | None = None,
+    ) -> _StoredArray:
+        array = cls()
+        array._set(shape, stored_type, order, data, axes)
+        return array
+
+    def array(self) -> NDArray[Any]:
+        # Python 2 pickled bytes as text, which is read as latin1.
+        data = self._data.encode("latin1") if isinstance(self._data, str) else bytes(self._data)
+        flat = np.frombuffer(data, self._type.dtype())
+        if self._axes is None:
+            return flat.reshape(self._shape, order=self._order)
+        return flat.reshape(self._shape).transpose(self._axes)
+
+    def _set(
+        self,
+        shape: tuple[int, ...],
+        stored_type: _StoredType,
+        order: Any,
+        data: Any,
+        axes: tuple[int, ...] | None = None,
+    ) -> None:
+        self._shape, self._type, self._order = shape, stored_type, order
+        self._data, self._axes = data, axes
+
+
 class _ArrayUnpickler(pickle.Unpickler):
-    """Builds numpy arrays and containers only: a pickle can name any function to run."""
+    """Builds arrays and containers only: a pickle can name any function to run."""
 
     _ALLOWED = {
         ("collections", "OrderedDict"): OrderedDict,
-        ("numpy", "dtype"): np.dtype,
-        ("numpy", "ndarray"): np.ndarray,
-        **{
-            (f"numpy.{core}.multiarray", "_reconstruct"): _reconstruct for core in ("core", "_core")
-        },
-        **{(f"numpy.{core}.numeric", "_frombuffer"): _frombuffer for core in ("core", "_core")},
+        ("numpy", "dtype"): _StoredType,
+        ("numpy", "ndarray"): _StoredArray,
+        # numpy 2 moved these from core to _core.
+        ("numpy.core.multiarray", "_reconstruct"): _StoredArray,
+        ("numpy._core.multiarray", "_reconstruct"): _StoredArray,
+        ("numpy.core.numeric", "_frombuffer"): _StoredArray.from_buffer,
+        ("numpy._core.numeric", "_frombuffer"): _StoredArray.from_buffer,
         # Paddle writes a tensor as tuple((name, array)); protocol 2 writes bytes as encoded text.
         ("builtins", "tuple"): tuple,
         ("__builtin__", "tuple"): tuple,
@@ -87,7 +147,7 @@ def _unpickle(path: Path) -> object:
         try:
             return _ArrayUnpickler(file).load()
         except ModelError as error:
-            raise ModelError(f"{path}: {error}") from None
+            raise ModelError(f"{path}: {' '.join(str(error).split())}") from None
         except Exception as error:  # a damaged pickle can raise almost anything
             what = " ".join(f"{type(error).__name__}: {error}".split())
             raise ModelError(f"{path}: not a .pdparams file, or damaged ({what[:200]})") from None
@@ -103,10 +163,11 @@ def _arrays(content: object, path: Path) -> dict[str, NDArray[Any]]:
             continue
         if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str):
             value = value[1]
-        if isinstance(name, str) and isinstance(value, np.ndarray):
-            arrays[name] = value
+        if isinstance(name, str) and isinstance(value, _StoredArray):
+            arrays[name] = _to_numpy(name, value, path)
         else:
-            foreign.append(f"{name!r} ({type(value).__name__})")
+            what = "array" if isinstance(value, _StoredArray) else type(value).__name__
+            foreign.append(f"{name!r} ({what})")
     if foreign:
         raise ModelError(
             f"{path}: not weights alone: {', '.join(foreign[:5])} "
@@ -115,6 +176,13 @@ def _arrays(content: object, path: Path) -> dict[str, NDArray[Any]]:
     if not arrays:
         raise ModelError(f"{path}: holds no weights: must be a trained checkpoint")
     return arrays
+
+
+def _to_numpy(name: str, stored: _StoredArray, path: Path) -> NDArray[Any]:
+    try:
+        return stored.array()
+    except (ValueError, TypeError, AttributeError, IndexError, OverflowError) as error:
+        raise ModelError(f"{path}: array {name!r} is damaged ({error})") from None
 
 
 def _read_safetensors(path: Path) -> Checkpoint:

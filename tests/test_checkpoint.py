@@ -110,13 +110,39 @@ def test_encodings_other_than_latin1_are_refused(tmp_path):
         ({}, "holds no weights"),
         ({"x": np.zeros(2), "LR_Scheduler": {"last_epoch": 3}}, "'LR_Scheduler' .dict.*optimizer"),
         ({"x": 3.5}, "'x' .float. are no arrays"),
-        ({3: np.zeros(2)}, "3 .ndarray. are no arrays"),
+        ({3: np.zeros(2)}, "3 .array. are no arrays"),
     ],
 )
 def test_what_is_no_checkpoint_is_refused_in_one_line(tmp_path, content, says):
     with pytest.raises(ModelError, match=says) as caught:
         read(tmp_path, content)
     assert "x.pdparams" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "array", [np.array([{}], object), np.array(["a"]), np.zeros(2, "f4,f4"), np.zeros(2, complex)]
+)
+def test_arrays_of_anything_but_plain_numbers_are_refused(tmp_path, array):
+    with pytest.raises(ModelError, match="only plain numbers are accepted"):
+        read(tmp_path, {"x": array})
+
+
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+def test_damaged_bytes_are_an_error_or_arrays_and_nothing_else(tmp_path, protocol):
+    """numpy's own unpickling crashes the interpreter on some of these."""
+    rng = np.random.default_rng(protocol)
+    whole = pickle.dumps(ARRAYS, protocol)
+    refused = 0
+    for _ in range(3000):
+        damaged = bytearray(whole)
+        for place in rng.integers(0, len(whole), rng.integers(1, 4)):
+            damaged[place] = rng.integers(0, 256)
+        try:
+            read(tmp_path, bytes(damaged))
+        except ModelError as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert refused > 1000
 
 
 def test_missing_files_and_folders(tmp_path):

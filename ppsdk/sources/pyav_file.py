@@ -16,11 +16,15 @@ from ppsdk.sources.protocol import FrameTimes, Picture, VideoFile
 from ppsdk.sources.rgb import RgbConverter, reason
 
 if TYPE_CHECKING:
+    from av import Packet
     from av.container import InputContainer
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
 log = logging.getLogger(__name__)
+
+# PyAV raises UnicodeDecodeError for some tags, whatever metadata_errors says.
+OPEN_ERRORS = (av.FFmpegError, OSError, UnicodeDecodeError)
 
 
 class PyavFile(VideoFile):
@@ -36,7 +40,7 @@ class PyavFile(VideoFile):
         with self._open() as container:
             stream = video_stream(container, self.name)
             try:
-                for packet in container.demux(stream):
+                for packet in packets_of(container, stream):
                     pts = packet.dts if packet.pts is None else packet.pts
                     if packet.size and pts is not None and not packet.is_discard:
                         shown.append(float(pts * (stream.time_base or 0)))
@@ -70,7 +74,7 @@ class PyavFile(VideoFile):
         try:
             # "file:" keeps a colon or a dash in the name from being read as a protocol or option.
             return av.open(f"file:{self.path}", metadata_errors="replace")
-        except (av.FFmpegError, OSError):
+        except OPEN_ERRORS:
             raise VideoError(f"{self.name}: cannot open as video ({self._why()})") from None
 
     def _why(self) -> str:
@@ -78,15 +82,15 @@ class PyavFile(VideoFile):
         level = av.logging.get_level()
         av.logging.set_level(av.logging.PANIC)
         try:
-            av.open(f"file:{self.path}").close()
-        except (av.FFmpegError, OSError) as error:
+            av.open(f"file:{self.path}", metadata_errors="replace").close()
+        except OPEN_ERRORS as error:
             return reason(error)
         finally:
             av.logging.set_level(level)
         return "it changed while it was opened"
 
     def _decode(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-        packets = container.demux(stream)
+        packets = packets_of(container, stream)
         while True:
             try:
                 packet = next(packets)
@@ -104,6 +108,18 @@ class PyavFile(VideoFile):
                 self.damaged += 1
                 continue
             yield from frames
+
+
+def packets_of(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
+    """The packets of one stream, beyond those of streams that begin within the file (as they may
+    in MPEG-TS), at which PyAV's demux fails for it has no object for them.
+    """
+    while True:
+        try:
+            yield from container.demux(stream)
+            return
+        except IndexError:
+            continue  # its packet has been read: the next demux begins behind it
 
 
 def video_stream(container: InputContainer, name: str) -> VideoStream:

@@ -13,7 +13,7 @@ import av
 from ppsdk.errors import VideoError
 from ppsdk.records import Frame
 from ppsdk.sources.protocol import Source, with_size
-from ppsdk.sources.pyav_file import timed_pictures, video_stream
+from ppsdk.sources.pyav_file import OPEN_ERRORS, packets_of, timed_pictures, video_stream
 from ppsdk.sources.rgb import reason
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def open_url(url: str, *, timeout_s: float = TIMEOUT_S) -> Source:
 
 
 class UrlSource(Source):
-    """A recording behind HTTP has a duration, and its own times; all else is live, and has the times
+    """A recording behind HTTP has a duration, and its own times; all else is live, with the times
     of capture.
     """
 
@@ -36,8 +36,10 @@ class UrlSource(Source):
         self.name = without_credentials(url)
         options = {"rtsp_transport": "tcp"} if url.lower().startswith("rtsp") else {}
         try:
-            self._container = av.open(url, timeout=timeout_s, options=options)
-        except (av.FFmpegError, OSError) as error:
+            self._container = av.open(
+                url, timeout=timeout_s, options=options, metadata_errors="replace"
+            )
+        except OPEN_ERRORS as error:
             raise VideoError(f"{self.name}: cannot open ({self._why(error, url)})") from None
         self._url = url
         try:
@@ -66,7 +68,7 @@ class UrlSource(Source):
 
     def _decode(self) -> Iterator[VideoFrame]:
         try:
-            for packet in self._container.demux(self._stream):
+            for packet in packets_of(self._container, self._stream):
                 try:
                     yield from packet.decode()
                 except av.error.InvalidDataError:
