@@ -134,6 +134,19 @@ def test_times_of_a_variable_frame_rate():
     assert clip.end_s == pytest.approx(4.0, abs=1e-6)
 
 
+@pytest.mark.parametrize("decoder", ["auto", "decord", "opencv"])
+def test_times_of_packed_b_frames_in_avi(decoder):
+    """AVI has a constant rate, and the made-up presentation times of packed frames go back and
+    forth; frames 47 and 61 were never encoded, so the ones after them come a frame early.
+    """
+    if decoder == "decord":
+        pytest.importorskip("decord")
+    clip = sample_clip(SYNTH / "xvid_packed.avi", num_segments=62, decoder=decoder)
+    assert clip.frame_indices.tolist() == list(range(62))
+    assert clip.pts_s == pytest.approx(np.arange(62) / 25, abs=0.041)
+    assert clip.end_s == pytest.approx(62 / 25, abs=0.081)
+
+
 def test_full_sampling_is_by_time_not_by_count():
     clip = sample_clip(SYNTH / "vfr_10_then_50.mp4")
     # Segments of 0.25 s, centres at 0.125, 0.375, ...: 30 frames in 3 s, then 50 in 1 s.

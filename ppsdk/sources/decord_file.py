@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ppsdk.errors import VideoError
 from ppsdk.records import Image
 from ppsdk.sources.protocol import FrameTimes, Picture, VideoFile
@@ -34,12 +37,20 @@ class DecordFile(VideoFile):
 
     def pictures(self) -> Iterator[Picture]:
         reader = self._reader()
+        for index, time_s in enumerate(self._times(reader)):
+            yield Picture(float(time_s), partial(self._image, reader, index))
+
+    def _times(self, reader: Any) -> NDArray[np.float64]:
+        """From 0. decord gives times beyond all bounds for some AVI: the frame rate then tells."""
         try:
-            spans = reader.get_frame_timestamp(range(len(reader)))
-        except (self._decord.DECORDError, RuntimeError) as error:
+            starts_s = np.array(reader.get_frame_timestamp(range(len(reader))))[:, 0]
+            rate = reader.get_avg_fps()
+        except (self._decord.DECORDError, RuntimeError, IndexError) as error:
             raise self._error(error) from None
-        for index, (start, _) in enumerate(spans):
-            yield Picture(float(start - spans[0][0]), partial(self._image, reader, index))
+        times_s = starts_s.astype(np.float64) - float(starts_s[0])
+        if (np.diff(times_s) > 0).all() and times_s[-1] < 2 * len(times_s) / rate + 1:
+            return times_s
+        return np.arange(len(times_s)) / rate
 
     def _reader(self) -> Any:
         try:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ppsdk.errors import VideoError
 from ppsdk.records import Image
-from ppsdk.sources.protocol import FrameTimes, Picture, VideoFile
+from ppsdk.sources.protocol import FrameTimes, Picture, RisingClock, VideoFile
 
 
 class OpencvFile(VideoFile):
@@ -26,18 +26,16 @@ class OpencvFile(VideoFile):
 
     def pictures(self) -> Iterator[Picture]:
         capture = self._open()
-        interval = 1 / (capture.get(cv2.CAP_PROP_FPS) or 25.0)
-        first: float | None = None
-        last = -interval
+        clock = RisingClock(1 / (capture.get(cv2.CAP_PROP_FPS) or 25.0))
+        count = 0
         try:
             while capture.grab():
-                time = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-                first = time if first is None else first
-                last = time - first if time - first > last else last + interval
-                yield Picture(last, partial(self._retrieve, capture))
+                count += 1
+                stamp_s = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+                yield Picture(clock.time_of(stamp_s), partial(self._retrieve, capture))
         finally:
             capture.release()
-        if first is None:
+        if not count:
             raise VideoError(f"{self.name}: OpenCV opens it but reads no frame; use decoder='auto'")
 
     def _retrieve(self, capture: cv2.VideoCapture) -> Image:

@@ -37,6 +37,28 @@ class FrameTimes:
         return cls(times, float(times[-1] + last_s))
 
 
+class RisingClock:
+    """Times since the first frame; one interval after the frame before where a time is missing or
+    does not rise.
+    """
+
+    def __init__(self, interval_s: float) -> None:
+        self._interval_s = interval_s
+        self._first_s: float | None = None
+        self._last_s = -interval_s
+
+    def time_of(self, stamp_s: float | None) -> float:
+        """stamp_s: seconds from any origin, as the container has it."""
+        if self._first_s is None:
+            self._first_s = stamp_s or 0.0
+            self._last_s = 0.0
+        elif stamp_s is None or stamp_s - self._first_s <= self._last_s:
+            self._last_s += self._interval_s
+        else:
+            self._last_s = stamp_s - self._first_s
+        return self._last_s
+
+
 @dataclass(frozen=True)
 class Picture:
     """A decoded frame that is not yet converted: most frames of a file are passed over.

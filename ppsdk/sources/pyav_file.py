@@ -12,7 +12,7 @@ import av
 from av.stream import Disposition
 
 from ppsdk.errors import VideoError
-from ppsdk.sources.protocol import FrameTimes, Picture, VideoFile
+from ppsdk.sources.protocol import FrameTimes, Picture, RisingClock, VideoFile
 from ppsdk.sources.rgb import RgbConverter, reason
 
 if TYPE_CHECKING:
@@ -41,9 +41,10 @@ class PyavFile(VideoFile):
             stream = video_stream(container, self.name)
             try:
                 for packet in packets_of(container, stream):
-                    pts = packet.dts if packet.pts is None else packet.pts
-                    if packet.size and pts is not None and not packet.is_discard:
-                        shown.append(float(pts * (stream.time_base or 0)))
+                    by_dts = packet.pts is None or orders_by_dts(stream)
+                    ticks = packet.dts if by_dts else packet.pts
+                    if packet.size and ticks is not None and not packet.is_discard:
+                        shown.append(float(ticks * (stream.time_base or 0)))
             except av.FFmpegError:
                 pass  # a truncated file: what decodes counts, and reading it tells
         return FrameTimes.from_pts(sorted(shown)) if shown else None
@@ -137,17 +138,20 @@ def video_stream(container: InputContainer, name: str) -> VideoStream:
 def timed_pictures(
     frames: Iterator[VideoFrame], stream: VideoStream, name: str
 ) -> Iterator[Picture]:
-    """Give each frame its time since the first one: its PTS, or one frame interval after the frame
-    before it where that is missing or does not rise.
-    """
-    interval = float(1 / stream.average_rate) if stream.average_rate else 0.04
+    """Give each frame its time since the first one."""
     to_rgb = RgbConverter(name)
-    first: float | None = None
-    last = -interval
+    unit = float(stream.time_base or 0)
+    clock = RisingClock(float(1 / stream.average_rate) if stream.average_rate else 0.04)
+    ordered_by_dts = orders_by_dts(stream)
     for frame in frames:
-        pts = None if frame.time is None else float(frame.time)
-        if first is None:
-            first = pts or 0.0
-        pts_s = last + interval if pts is None or pts - first <= last else pts - first
-        last = pts_s
-        yield Picture(pts_s, partial(to_rgb, frame))
+        ticks = frame.dts if ordered_by_dts else frame.pts
+        yield Picture(
+            clock.time_of(None if ticks is None else ticks * unit), partial(to_rgb, frame)
+        )
+
+
+def orders_by_dts(stream: VideoStream) -> bool:
+    """AVI has no presentation times. FFmpeg makes some up, and gets those of packed B-frames (of
+    DivX and Xvid) wrong by a frame or more; the decoding times of what comes out are right.
+    """
+    return stream.container.format.name == "avi"
