@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ppsdk.recognizer import Recognizer
     from ppsdk.records import WindowScores
 
+Item = TypeVar("Item")
 FileSampling = Literal["full", "paddlevideo"]
 PATH = click.Path(path_type=Path)
 SECONDS = click.FloatRange(min=0, min_open=True)
@@ -221,6 +223,52 @@ def inspect(model_dir: Path, as_json: bool) -> None:
 
 
 @cli.command()
+@click.argument("data", type=PATH)
+@click.argument("out", type=PATH)
+@click.option("--init", type=PATH, help="Weights to start from (.pdparams, .safetensors).")
+@click.option("--recipe", "recipe_file", type=PATH, help="JSON with fields of the recipe.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Overrides the recipe's.")
+@click.option("--image-size", type=click.IntRange(min=32), help="Overrides the recipe's.")
+@click.option("--seed", type=int, help="Overrides the recipe's.")
+@click.option("--no-flip", is_flag=True, help="Do not mirror clips: for actions with a side.")
+def train(
+    data: Path,
+    out: Path,
+    init: Path | None,
+    recipe_file: Path | None,
+    epochs: int | None,
+    image_size: int | None,
+    seed: int | None,
+    no_flip: bool,
+) -> None:
+    """Train on the labelled clips of DATA (a folder a class, or a manifest.csv) into OUT."""
+    _need("torch", "safetensors", "matplotlib", extra="train")
+    from dataclasses import replace
+
+    from training.data import read_clip_sets
+    from training.recipe import Recipe, read_recipe
+    from training.train import sided_labels, train
+
+    read = Recipe() if recipe_file is None else read_recipe(recipe_file)
+    recipe = replace(
+        read,
+        epochs=read.epochs if epochs is None else epochs,
+        image_size=read.image_size if image_size is None else image_size,
+        seed=read.seed if seed is None else seed,
+        flip=read.flip and not no_flip,
+    )
+    sided = sided_labels(read_clip_sets(data).labels)
+    if recipe.flip and sided:
+        click.echo(
+            f"labels name a side ({', '.join(sided)}): --no-flip is meant for those", err=True
+        )
+    done = train(data, out, recipe, init=init, show_progress=_progress)
+    click.echo(f"held-out top-1 {done.top1:.4f} ({done.confusion.sum()} clips)")
+    click.echo(f"see {out / 'curves.png'} and {out / 'confusion.png'}")
+    click.echo(f"next: ppsdk convert {done.best_weights} {out / 'model'}")
+
+
+@cli.command()
 @click.option("--out", type=PATH, help="Keep the converted model there; nowhere unless given.")
 @json_option
 def demo(out: Path | None, as_json: bool) -> int:
@@ -254,6 +302,21 @@ def _recognizer(
     return Recognizer(model_dir, num_threads=threads, precision=precision)
 
 
+def _progress(items: Iterable[Item], label: str) -> Iterator[Item]:
+    """A bar on a terminal, nothing in a pipe."""
+    hidden = not sys.stderr.isatty()
+    with click.progressbar(items, label=label, file=sys.stderr, hidden=hidden) as bar:
+        yield from bar
+
+
+def _need(*packages: str, extra: str) -> None:
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if missing:
+        raise click.ClickException(
+            f"needs {', '.join(missing)}: pip install 'ppsdk[{extra}]' (in a checkout '.[{extra}]')"
+        )
+
+
 def _evaluate(
     recognizer: Recognizer, clips: list[LabelledClip], sampling: FileSampling
 ) -> tuple[Evaluation | None, list[str]]:
@@ -261,13 +324,11 @@ def _evaluate(
 
     scored: list[tuple[LabelledClip, WindowScores]] = []
     errors: list[str] = []
-    hidden = not sys.stderr.isatty()
-    with click.progressbar(clips, label="clips", file=sys.stderr, hidden=hidden) as bar:
-        for clip in bar:
-            try:
-                scored.append((clip, recognizer.classify(clip.path, sampling=sampling)))
-            except VideoError as error:
-                errors.append(str(error))
+    for clip in _progress(clips, "clips"):
+        try:
+            scored.append((clip, recognizer.classify(clip.path, sampling=sampling)))
+        except VideoError as error:
+            errors.append(str(error))
     for message in errors:
         _fail(message, 1)
     if not scored:

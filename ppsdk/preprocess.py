@@ -42,16 +42,21 @@ def cut_roi(image: Image, roi: Roi | None) -> Image:
 
 def crop_for_model(image: Image, *, image_size: int = 224, short_side: int = 256) -> Image:
     """uint8 (H, W, 3) of any size -> uint8 (image_size, image_size, 3), what the network sees."""
+    image = scale_for_model(image, short_side=short_side)
     height, width = image.shape[:2]
-    if min(height, width) != short_side:
-        new_width, new_height = _scaled_size(width, height, short_side)
-        # Pillow's bilinear is antialiased; cv2.INTER_LINEAR is not and moves the logits.
-        picture = PillowImage.fromarray(np.ascontiguousarray(image))
-        picture = picture.resize((new_width, new_height), PillowImage.Resampling.BILINEAR)
-        image = np.asarray(picture)
-        height, width = new_height, new_width
     left, top = round((width - image_size) / 2), round((height - image_size) / 2)
     return np.ascontiguousarray(image[top : top + image_size, left : left + image_size])
+
+
+def scale_for_model(image: Image, *, short_side: int = 256) -> Image:
+    """uint8 (H, W, 3) -> the same stretched to 4:3 or 3:4, unless its short side fits already."""
+    height, width = image.shape[:2]
+    if min(height, width) == short_side:
+        return image
+    # Pillow's bilinear is antialiased; cv2.INTER_LINEAR is not and moves the logits.
+    picture = PillowImage.fromarray(np.ascontiguousarray(image))
+    size = _scaled_size(width, height, short_side)
+    return np.asarray(picture.resize(size, PillowImage.Resampling.BILINEAR))
 
 
 def normalize(

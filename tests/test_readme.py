@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import HERE, SYNTH
+from fading_lamps import write_set
 from stallserver import Camera
 
 from converters.seeded import seeded_weights, write_pdparams
@@ -37,6 +38,7 @@ def folder(tmp_path_factory):
     shutil.copy(SYNTH / "base_64.mp4", folder / "clip.mp4")
     shutil.copy(SYNTH / "long_gop_300.mp4", folder / "long.mp4")
     (folder / "manifest.csv").write_text("path,label,split\nclip.mp4,a,test\n")
+    write_set(folder / "clips", 5)
     shutil.copytree(ROOT / "examples", folder / "examples")
     converted = run("ppsdk convert checkpoint.pdparams model --labels labels.txt", folder)
     assert converted.returncode == 0, converted.stderr

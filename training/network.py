@@ -248,8 +248,8 @@ def load_network(weights: str | Path, *, num_segments: int | None = None) -> PPT
     merged = sorted(own - checked.keys())
     if merged:
         raise ModelError(
-            f"{weights}: its branches are merged ({merged[0]} and {len(merged) - 1} more are gone): "
-            "it can be converted, but not trained"
+            f"{weights}: its branches are merged ({merged[0]} and {len(merged) - 1} more are "
+            "gone): it can be converted, but not trained"
         )
     # The stale dw_conv beside the branches is left behind.
     tensors = {name: torch.from_numpy(checked[name].copy()) for name in own}

@@ -53,6 +53,7 @@ def save_weights(
     temporary = path.with_name(f".{path.name}.part")
     try:
         save_file(tensors, temporary, metadata)
+        temporary.chmod(0o644)  # safetensors leaves it to its owner alone
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -1,0 +1,274 @@
+"""Training end to end on a tiny rendered set: it learns, resumes exactly, names what is wrong."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import SYNTH
+from fading_lamps import write_set
+
+torch = pytest.importorskip("torch", reason="needs the extra 'train'")
+pytest.importorskip("matplotlib", reason="needs the extra 'train'")
+
+from converters.checkpoint import read_checkpoint  # noqa: E402
+from ppsdk import ModelError, Recognizer, VideoError, sample_clip  # noqa: E402
+from ppsdk.preprocess import crop_for_model  # noqa: E402
+from training.augment import augment, draw_frames, multi_scale_crop  # noqa: E402
+from training.data import cache_clips, read_clip_sets  # noqa: E402
+from training.fit import start_from  # noqa: E402
+from training.network import NetworkOptions, PPTSMv2, load_network  # noqa: E402
+from training.recipe import Recipe, read_recipe  # noqa: E402
+from training.train import sided_labels, train  # noqa: E402
+from training.weights import TrainedAs, save_weights  # noqa: E402
+
+# Small enough for two cores; videomix is for sets that are not learned in ten epochs.
+TINY = Recipe(
+    epochs=10,
+    batch_size=8,
+    peak_rate=0.05,
+    num_segments=8,
+    image_size=64,
+    flip=False,
+    videomix_alpha=0.0,
+    scales=(1.0, 0.875),
+)
+
+
+def tiny(**changes):
+    from dataclasses import replace
+
+    return replace(TINY, **changes)
+
+
+@pytest.fixture(scope="module")
+def lamps(tmp_path_factory):
+    """80 clips of which every fifth is held out: 16."""
+    return write_set(tmp_path_factory.mktemp("data") / "lamps", 40)
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory):
+    return write_set(tmp_path_factory.mktemp("data") / "few", 5, seed=1)
+
+
+def test_it_learns_what_only_the_order_of_frames_tells(lamps, tmp_path):
+    """Chance is 8 of 16. 14 or more by chance has a probability of 0.2 %."""
+    done = train(lamps, tmp_path / "out", TINY)
+    assert done.top1 * 16 >= 14
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"best.safetensors", "last.safetensors", "log.csv", "recipe.json"} <= names
+    assert {"curves.png", "confusion.png"} <= names
+    with (tmp_path / "out" / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["epoch"]) for row in rows] == list(range(1, 11))
+    assert max(float(row["top1"]) for row in rows) == done.top1
+
+    from converters.convert import ConvertOptions, convert
+
+    convert(done.best_weights, tmp_path / "model", ConvertOptions())
+    with Recognizer(tmp_path / "model") as recognizer:
+        assert recognizer.labels == ("lamp_off", "lamp_on")
+        assert (recognizer.facts.image_size, recognizer.facts.length_s) == (64, 2.0)
+        held_out = read_clip_sets(lamps).held_out
+        right = sum(recognizer.classify(clip.path).label == clip.label for clip in held_out)
+    assert right == round(done.top1 * 16), "training and runtime see the same pixels"
+
+
+@pytest.mark.slow
+def test_without_shift_and_attention_it_is_left_with_chance(lamps, tmp_path):
+    """No frame tells the classes apart; 13 or more of 16 by chance has a probability of 1 %, and
+    the last epoch is taken, not the best of ten.
+    """
+    done = train(lamps, tmp_path / "out", tiny(lta=False, shift_stages=()))
+    assert done.history[-1].top1 * 16 < 13
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"videomix_alpha": 0.2, "label_smoothing": 0.1},
+        {"dml": True},
+        {"ema_decay": 0.9, "flip": True, "bf16": True},
+    ],
+    ids=["mix", "dml", "ema"],
+)
+def test_a_run_that_is_killed_goes_on_to_the_same_result(changes, few, tmp_path, monkeypatch):
+    from training import fit as module
+
+    recipe = tiny(epochs=3, batch_size=4, num_segments=4, **changes)
+    train(few, tmp_path / "straight", recipe)
+
+    saves = []
+
+    def save_and_die(*arguments):
+        save(*arguments)
+        saves.append(1)
+        if len(saves) == 2:
+            raise KeyboardInterrupt
+
+    save = module._save
+    monkeypatch.setattr(module, "_save", save_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        train(few, tmp_path / "killed", recipe)
+    monkeypatch.undo()
+    assert not (tmp_path / "killed" / "best.safetensors").exists()
+    train(few, tmp_path / "killed", recipe)
+    straight, resumed = tmp_path / "straight", tmp_path / "killed"
+    assert (straight / "log.csv").read_bytes() == (resumed / "log.csv").read_bytes()
+    for name in ("best.safetensors", "last.safetensors"):
+        one, other = read_checkpoint(straight / name), read_checkpoint(resumed / name)
+        assert one.metadata == other.metadata
+        assert all(np.array_equal(one.arrays[k], other.arrays[k]) for k in one.arrays)
+
+
+def test_a_folder_of_another_recipe_is_not_gone_on_with(few, tmp_path):
+    train(few, tmp_path / "out", tiny(epochs=1, num_segments=4))
+    with pytest.raises(ModelError, match="state.pt: is of another recipe or data"):
+        train(few, tmp_path / "out", tiny(epochs=2, num_segments=4))
+    (tmp_path / "out" / "state.pt").write_bytes(b"junk")
+    with pytest.raises(ModelError, match="state.pt: cannot go on from it"):
+        train(few, tmp_path / "out", tiny(epochs=1, num_segments=4))
+
+
+def test_cached_crops_are_those_of_inference(few, tmp_path):
+    sets = read_clip_sets(few)
+    cached = cache_clips(sets.held_out, sets.labels, TINY, tmp_path)
+    clip = sample_clip(sets.held_out[0].path, num_segments=8)
+    crops = [crop_for_model(image, image_size=64, short_side=73) for image in clip.images]
+    assert np.array_equal(cached[0].crops, np.stack(crops))
+    assert cached[0].frames.shape == (8, 4, 73, 97, 3)
+    assert [clip.label_id for clip in cached] == [0, 1]
+    before = sorted(path.stat().st_mtime_ns for path in tmp_path.iterdir())
+    cache_clips(sets.held_out, sets.labels, TINY, tmp_path)
+    assert before == sorted(path.stat().st_mtime_ns for path in tmp_path.iterdir())
+
+
+def test_augmentation_draws_one_frame_of_each_segment_and_one_crop_of_all():
+    frames = np.zeros((4, 3, 40, 60, 3), np.uint8)
+    frames += (10 * np.arange(4)[:, None] + np.arange(3))[..., None, None, None].astype(np.uint8)
+    rng = np.random.default_rng(0)
+    drawn = np.array([draw_frames(frames, rng)[:, 0, 0, 0] for _ in range(200)])
+    assert (drawn // 10 == np.arange(4)).all() and set((drawn % 10).ravel()) == {0, 1, 2}
+    ramp = np.tile(np.arange(60, dtype=np.uint8), (4, 40, 1))[..., None].repeat(3, -1)
+    for _ in range(50):
+        crop = multi_scale_crop(ramp, 32, (1.0, 0.75), rng)
+        assert crop.shape == (4, 32, 32, 3) and (crop == crop[:1]).all()
+        # 30 or 40 of the 60 columns, less what the resize rounds off at both ends.
+        assert 26 <= int(crop[0, 0, -1, 0]) - int(crop[0, 0, 0, 0]) <= 39
+    seen = {
+        bool(c[0, 0, 0, 0] > c[0, 0, -1, 0])
+        for c in (
+            augment(ramp[:, None], image_size=32, scales=(1.0,), flip=True, rng=rng)
+            for _ in range(50)
+        )
+    }
+    assert seen == {True, False}
+
+
+def test_all_that_is_wrong_with_the_data_is_listed_at_once(tmp_path):
+    rows = ["path,label,group,split"]
+    rows += ["base_64.mp4,a,g1,train", "short_16.mp4,b,g1,test", "gone.mp4,a,g2,test"]
+    (tmp_path / "manifest.csv").write_text("\n".join(rows))
+    for name in ("base_64.mp4", "short_16.mp4"):
+        shutil.copy(SYNTH / name, tmp_path / name)
+    with pytest.raises(VideoError) as caught:
+        read_clip_sets(tmp_path)
+    for part in (
+        "split 'train' has no clips of 'b'",
+        "groups in both splits: g1",
+        "1 files are missing: gone.mp4",
+    ):
+        assert part in str(caught.value)
+
+
+def test_without_splits_whole_groups_are_held_out(tmp_path):
+    rows = ["path,label,group"]
+    for i in range(20):
+        rows.append(f"{i}.mp4,{'ab'[i % 2]},g{i // 4}")
+        (tmp_path / f"{i}.mp4").write_bytes(b"x")
+    (tmp_path / "manifest.csv").write_text("\n".join(rows))
+    sets = read_clip_sets(tmp_path / "manifest.csv")
+    assert {clip.group for clip in sets.held_out} == {"g4"}
+    assert len(sets.train) == 16 and len(sets.held_out) == 4
+
+
+def test_unreadable_clips_are_listed_before_training(few, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(few, data)
+    for label in ("lamp_off", "lamp_on"):
+        (data / label / "000.mp4").write_bytes(b"junk")
+    with pytest.raises(VideoError, match="2 clips cannot be read: .*lamp_off.*lamp_on"):
+        train(data, tmp_path / "out", TINY)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda d: None, "has neither a manifest.csv nor folders"),
+        (lambda d: (d / "a").mkdir(), "class 'a' has no clips"),
+        (
+            lambda d: (d / "manifest.csv").write_text("path,label\nx.mp4,a\n"),
+            "split 'test' has no clips of 'a'; 1 classes: at least two are needed; 1 files",
+        ),
+    ],
+)
+def test_folders_without_data(tmp_path, make, says):
+    make(tmp_path)
+    with pytest.raises(VideoError, match=says):
+        read_clip_sets(tmp_path)
+
+
+def test_training_starts_from_weights_of_other_classes(tmp_path):
+    given = PPTSMv2(NetworkOptions(7, num_segments=16))
+    save_weights(
+        given, tmp_path / "x.safetensors", TrainedAs(tuple("abcdefg"), 1, 1, "seven classes")
+    )
+    network = PPTSMv2(NetworkOptions(3, num_segments=8))
+    fresh = network.fc.weight.clone()
+    start_from(network, tmp_path / "x.safetensors")
+    assert torch.equal(network.stem[0].conv.weight, given.stem[0].conv.weight)
+    assert torch.equal(network.fc.weight, fresh)
+    same = PPTSMv2(NetworkOptions(7, num_segments=16))
+    start_from(same, tmp_path / "x.safetensors")
+    assert torch.equal(same.fc.weight, given.fc.weight)
+    assert load_network(tmp_path / "x.safetensors").options.num_classes == 7
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ('{"epoch": 3}', "'epoch' is unknown.*accepted are epochs, "),
+        ('{"epochs": "3"}', "'epochs' = '3'"),
+        ('{"epochs": 0}', "out of range: epochs = 0"),
+        ('{"image_size": 100}', "out of range: image_size = 100"),
+        ("[]", "must be a JSON object"),
+        ("{", "cannot read the recipe"),
+    ],
+)
+def test_recipes_that_are_wrong(tmp_path, content, says):
+    (tmp_path / "recipe.json").write_text(content)
+    with pytest.raises(ModelError, match=says):
+        read_recipe(tmp_path / "recipe.json")
+
+
+def test_labels_with_a_side():
+    labels = ("turn_left", "Right hook", "bright", "leftover")
+    assert sided_labels(labels) == ["turn_left", "Right hook"]
+
+
+def test_the_command_says_how_to_go_on(few, tmp_path):
+    recipe = {"epochs": 1, "batch_size": 4, "num_segments": 4, "image_size": 64}
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe))
+    command = [sys.executable, "-m", "ppsdk", "train", few, tmp_path / "out"]
+    command += ["--recipe", tmp_path / "recipe.json", "--no-flip"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == ""
+    (following,) = (line for line in done.stdout.splitlines() if line.startswith("next: ppsdk "))
+    convert = [sys.executable, "-m", *following.removeprefix("next: ").split()]
+    assert subprocess.run(convert, capture_output=True).returncode == 0
+    with Recognizer(tmp_path / "out" / "model") as recognizer:
+        assert recognizer.num_segments == 4

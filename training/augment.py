@@ -1,0 +1,53 @@
+"""What training sees of a clip: a random frame of each segment, a random crop, maybe mirrored."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from ppsdk.records import Image
+
+
+def draw_frames(frames: Image, rng: np.random.Generator) -> Image:
+    """uint8 (num_segments, candidates, H, W, 3) -> (num_segments, H, W, 3), one of each segment."""
+    num_segments, candidates = frames.shape[:2]
+    return frames[np.arange(num_segments), rng.integers(0, candidates, num_segments)]
+
+
+def multi_scale_crop(
+    clip: Image, image_size: int, scales: tuple[float, ...], rng: np.random.Generator
+) -> Image:
+    """(num_segments, H, W, 3) -> (num_segments, S, S, 3): the same crop of every frame.
+
+    Height and width are drawn from `scales` of the short side, at most one step apart, and put on
+    one of the places of a 5 x 5 grid (TSN's rule; PaddleVideo, `augmentations.py`, MultiScaleCrop).
+    """
+    height, width = clip.shape[1:3]
+    steps = [min(height, width) * scale for scale in scales]
+    i = int(rng.integers(len(steps)))
+    j = int(np.clip(i + rng.integers(-1, 2), 0, len(steps) - 1))
+    crop_height, crop_width = round(steps[i]), round(steps[j])
+    top = round((height - crop_height) * rng.integers(5) / 4)
+    left = round((width - crop_width) * rng.integers(5) / 4)
+    cut = clip[:, top : top + crop_height, left : left + crop_width]
+    shrinks = crop_height > image_size
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    size = (image_size, image_size)
+    return np.stack([cv2.resize(frame, size, interpolation=interpolation) for frame in cut]).astype(
+        np.uint8
+    )
+
+
+def augment(
+    frames: Image,
+    *,
+    image_size: int,
+    scales: tuple[float, ...],
+    flip: bool,
+    rng: np.random.Generator,
+) -> Image:
+    """A cached clip -> uint8 (num_segments, S, S, 3), other at each draw."""
+    clip = multi_scale_crop(draw_frames(frames, rng), image_size, scales, rng)
+    if flip and rng.random() < 0.5:
+        clip = clip[:, :, ::-1]
+    return np.ascontiguousarray(clip)

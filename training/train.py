@@ -1,0 +1,104 @@
+"""From labelled clips to weights, a log and pictures: what `ppsdk train` does."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ppsdk.errors import ModelError
+from training.data import ClipSets, cache_clips, read_clip_sets
+from training.fit import EpochLog, Fitted, fit
+from training.pictures import draw_confusion, draw_curves
+from training.recipe import Recipe
+from training.weights import TrainedAs, save_weights
+
+# Wraps what is gone through, as click.progressbar and tqdm do: (items, label) -> items.
+ShowProgress = Callable[[Iterable[Any], str], Iterable[Any]]
+
+
+@dataclass(frozen=True)
+class Training:
+    """Where everything is, and how the best network does on the held-out clips."""
+
+    best_weights: Path
+    labels: tuple[str, ...]
+    history: tuple[EpochLog, ...]
+    confusion: NDArray[np.int64]
+
+    @property
+    def top1(self) -> float:
+        return float(np.trace(self.confusion) / self.confusion.sum())
+
+
+def train(
+    data: Path,
+    out: Path,
+    recipe: Recipe,
+    *,
+    init: Path | None = None,
+    show_progress: ShowProgress = lambda items, label: items,
+) -> Training:
+    """Read, check and decode the data, train, and write to `out`: best.safetensors and
+    last.safetensors, log.csv, curves.png, confusion.png, recipe.json, and the clips' cache.
+
+    Bad data is a VideoError that lists all that is wrong, before training starts.
+    """
+    sets = read_clip_sets(data)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ModelError(f"{out}: cannot write there ({error.strerror})") from None
+    clips = sets.train + sets.held_out
+    cached = cache_clips(
+        clips, sets.labels, recipe, out / "cache", lambda items: show_progress(items, "decoding")
+    )
+    _write_text(out / "recipe.json", json.dumps(asdict(recipe), indent=1))
+    fitted = fit(
+        cached[: len(sets.train)],
+        cached[len(sets.train) :],
+        len(sets.labels),
+        recipe,
+        out,
+        init=init,
+        progress=lambda epochs: show_progress(epochs, "training"),
+    )
+    return _write_results(sets, fitted, recipe, data, out)
+
+
+def sided_labels(labels: tuple[str, ...]) -> list[str]:
+    """Labels that name a side, which a mirrored clip would turn into a lie."""
+    return [label for label in labels if {"left", "right"} & set(_words(label))]
+
+
+def _write_results(
+    sets: ClipSets, fitted: Fitted, recipe: Recipe, data: Path, out: Path
+) -> Training:
+    said = f"{len(sets.train)} clips of {data.name}, recipe {json.dumps(asdict(recipe))}"
+    trained_as = TrainedAs(
+        sets.labels, recipe.length_s, recipe.stride_s, said, image_size=recipe.image_size
+    )
+    save_weights(fitted.best, out / "best.safetensors", trained_as)
+    save_weights(fitted.last, out / "last.safetensors", trained_as)
+    confusion = np.zeros((len(sets.labels), len(sets.labels)), np.int64)
+    for clip, logits in zip(sets.held_out, fitted.best_logits, strict=True):
+        confusion[sets.labels.index(clip.label), logits.argmax()] += 1
+    draw_curves(fitted.history, out / "curves.png")
+    draw_confusion(sets.labels, confusion, out / "confusion.png")
+    return Training(out / "best.safetensors", sets.labels, fitted.history, confusion)
+
+
+def _words(label: str) -> list[str]:
+    return "".join(c if c.isalpha() else " " for c in label.lower()).split()
+
+
+def _write_text(file: Path, text: str) -> None:
+    temporary = file.with_name(f".{file.name}.part")
+    temporary.write_text(text + "\n", "utf-8")
+    os.replace(temporary, file)
