@@ -1,0 +1,103 @@
+"""The work cell: what happens at a bench, as truth, before anything is drawn.
+
+A part is in the tray, in the hand, or in the fixture, where it is loose or tight. Each action but
+idle has its time reversal among the others: pick and place, insert and remove, tighten and loosen
+are the same movement, forwards and backwards. No single frame tells the two apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Part = Literal["tray", "hand", "loose", "tight"]
+
+LABELS = ("idle", "insert", "loosen", "pick", "place", "remove", "tighten")
+REVERSE_OF = {
+    "pick": "place",
+    "place": "pick",
+    "insert": "remove",
+    "remove": "insert",
+    "tighten": "loosen",
+    "loosen": "tighten",
+}
+# Where the part is before and after each action.
+CHANGES: dict[str, tuple[Part, Part]] = {
+    "pick": ("tray", "hand"),
+    "place": ("hand", "tray"),
+    "insert": ("hand", "loose"),
+    "remove": ("loose", "hand"),
+    "tighten": ("loose", "tight"),
+    "loosen": ("tight", "loose"),
+}
+# The movements that are drawn, by the action that is drawn forwards.
+FORWARDS = ("pick", "insert", "tighten")
+
+MOVE_S = (1.4, 3.0)
+WRENCH_S = (2.2, 4.0)
+IDLE_S = (0.6, 3.0)
+IDLE_SHARE = 0.5
+STROKES = (2, 4)  # turns of the wrench in one tightening
+
+
+@dataclass(frozen=True)
+class Step:
+    """One action and when. tray_place: which place of the tray is picked from or placed on.
+    strokes: turns of the wrench. hesitation: 0 to 1, how much the hand slows down half-way.
+    part: where the part is before it.
+    """
+
+    label: str
+    start_s: float
+    end_s: float
+    part: Part
+    tray_place: int
+    strokes: int
+    hesitation: float
+
+    def phase(self, time_s: float) -> float:
+        """0 at the start of the movement as it is drawn forwards, 1 at its end; a reversed action
+        runs from 1 to 0.
+        """
+        progress = min(1.0, max(0.0, (time_s - self.start_s) / (self.end_s - self.start_s)))
+        # Monotonic for hesitation <= 1: the slope 1 - h cos(2 pi (u - 1/2)) is lowest half-way.
+        wave = np.sin(2 * np.pi * (progress - 0.5)) / (2 * np.pi)
+        progress = float(progress - self.hesitation * wave)
+        is_forwards = self.label in FORWARDS or self.label == "idle"
+        return progress if is_forwards else 1 - progress
+
+
+def plan_steps(rng: np.random.Generator, length_s: float, *, tray_places: int) -> list[Step]:
+    """Actions that follow from each other, without a gap, from 0 to length_s; the last one takes
+    what time is left.
+    """
+    steps: list[Step] = []
+    time_s = 0.0
+    part: Part = "tray"
+    place = int(rng.integers(tray_places))
+    while time_s < length_s:
+        idles = not steps or (steps[-1].label != "idle" and rng.random() < IDLE_SHARE)
+        if idles:
+            label, after = "idle", part
+        else:
+            possible = [name for name, (before, _) in CHANGES.items() if before == part]
+            label = str(rng.choice(possible))
+            after = CHANGES[label][1]
+        if label == "place":
+            place = int(rng.integers(tray_places))
+        end_s = time_s + float(rng.uniform(*_duration_s(label)))
+        if length_s - end_s < WRENCH_S[0]:
+            end_s = length_s
+        strokes = int(rng.integers(STROKES[0], STROKES[1] + 1))
+        hesitation = float(rng.uniform(0, 0.8))
+        steps.append(Step(label, time_s, end_s, part, place, strokes, hesitation))
+        time_s, part = end_s, after
+    return steps
+
+
+def _duration_s(label: str) -> tuple[float, float]:
+    if label == "idle":
+        return IDLE_S
+    return WRENCH_S if label in ("tighten", "loosen") else MOVE_S

@@ -1,0 +1,141 @@
+"""Where hand, part and wrench are at a moment of an action: what is drawn, without colours."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from ppsdk.demo.cell import Step
+from ppsdk.demo.looks import TRAY_PLACES, Looks
+
+Point = tuple[float, float]
+STROKE_DEG = 100.0
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Points are in fractions of the picture. grip: 0 open, 1 closed. is_held: of the part.
+
+    depth: 0 to 1, how far the part is down in the fixture. lift: 0 to 1, how far the hand is above
+    the bench. wrench_deg: clockwise.
+    """
+
+    hand: Point
+    grip: float
+    part_at: Point
+    is_held: bool
+    depth: float
+    lift: float
+    wrench_at: Point
+    wrench_deg: float
+    wrench_held: bool
+
+
+def pose_at(step: Step, time_s: float, looks: Looks) -> Pose:
+    """The same for an action and its reversal, at mirrored phases."""
+    phase = step.phase(time_s)
+    at_rest = _at_rest(step, looks)
+    if step.label in ("pick", "place"):
+        return _pick(at_rest, phase, tray_point(looks, step.tray_place), looks)
+    if step.label in ("insert", "remove"):
+        return _insert(at_rest, phase, looks)
+    if step.label in ("tighten", "loosen"):
+        return _tighten(at_rest, phase, step.strokes, looks)
+    size = 0.02 * math.sin(math.pi * phase)
+    sway = size * math.sin(1.7 * time_s), size * math.sin(2.3 * time_s + 1)
+    hand = looks.rest_at[0] + sway[0], looks.rest_at[1] + sway[1]
+    return replace(at_rest, hand=hand, part_at=hand if at_rest.is_held else at_rest.part_at)
+
+
+def tray_point(looks: Looks, place: int) -> Point:
+    """The places of the tray lie in two rows."""
+    x, y = looks.tray_at
+    return x - 0.05 + 0.1 * (place % 2), y - 0.06 + 0.12 * (place // 2 % (TRAY_PLACES // 2))
+
+
+def wrench_home(looks: Looks) -> Point:
+    return looks.fixture_at[0], looks.fixture_at[1] + 0.3
+
+
+def _at_rest(step: Step, looks: Looks) -> Pose:
+    """Hand at rest; the part where it is before the step."""
+    is_held = step.part == "hand"
+    where = {"tray": tray_point(looks, step.tray_place), "hand": looks.rest_at}
+    return Pose(
+        hand=looks.rest_at,
+        grip=1.0 if is_held else 0.3,
+        part_at=where.get(step.part, looks.fixture_at),
+        is_held=is_held,
+        depth=1.0 if step.part in ("loose", "tight") else 0.0,
+        lift=0.3,
+        wrench_at=wrench_home(looks),
+        wrench_deg=0.0,
+        wrench_held=False,
+    )
+
+
+def _pick(rest: Pose, u: float, place: Point, looks: Looks) -> Pose:
+    """Reach out, close, carry back to rest."""
+    if u < 0.42:
+        hand, lift = _reach(looks.rest_at, place, u / 0.42)
+        # The hand opens on its way.
+        return replace(
+            rest, hand=hand, lift=lift, grip=0.3 * (1 - u / 0.42), part_at=place, is_held=False
+        )
+    if u < 0.58:
+        grip = (u - 0.42) / 0.16
+        return replace(rest, hand=place, lift=0.0, grip=grip, part_at=place, is_held=grip > 0.5)
+    hand, lift = _reach(place, looks.rest_at, (u - 0.58) / 0.42)
+    return replace(rest, hand=hand, lift=lift, grip=1.0, part_at=hand, is_held=True)
+
+
+def _insert(rest: Pose, u: float, looks: Looks) -> Pose:
+    """Carry to the fixture, push down, open, go back to rest."""
+    hole = looks.fixture_at
+    if u < 0.42:
+        hand, lift = _reach(looks.rest_at, hole, u / 0.42)
+        return replace(rest, hand=hand, lift=lift, grip=1.0, part_at=hand, is_held=True, depth=0.0)
+    if u < 0.62:
+        pushed = (u - 0.42) / 0.2
+        grip = 1 - max(0.0, pushed - 0.6) / 0.4
+        return replace(
+            rest, hand=hole, lift=0.0, grip=grip, part_at=hole, is_held=grip > 0.5, depth=pushed
+        )
+    hand, lift = _reach(hole, looks.rest_at, (u - 0.62) / 0.38)
+    return replace(rest, hand=hand, lift=lift, grip=0.3, part_at=hole, is_held=False, depth=1.0)
+
+
+def _tighten(rest: Pose, u: float, strokes: int, looks: Looks) -> Pose:
+    """Fetch the wrench, turn it, put it back. Out and back mirror each other: only the strokes tell
+    the direction, for the wrench turns slowly when it grips, and goes back quickly and lifted.
+    """
+    home, bolt = wrench_home(looks), looks.fixture_at
+    rest = replace(rest, part_at=bolt, is_held=False, depth=1.0)
+    edge = min(u, 1 - u)
+    if edge < 0.12:
+        hand, lift = _reach(looks.rest_at, home, edge / 0.12)
+        return replace(rest, hand=hand, lift=lift, grip=0.3)
+    if edge < 0.24:
+        hand, lift = _reach(home, bolt, (edge - 0.12) / 0.12)
+        return replace(rest, hand=hand, lift=lift, grip=1.0, wrench_at=hand, wrench_held=True)
+    stroke = (u - 0.24) / 0.52 * strokes % 1.0
+    grips = stroke < 0.7
+    turned = stroke / 0.7 if grips else (1 - stroke) / 0.3
+    lifted = 0.0 if grips else 0.4 * math.sin(math.pi * (stroke - 0.7) / 0.3)
+    return replace(
+        rest,
+        hand=bolt,
+        grip=1.0,
+        lift=lifted,
+        wrench_at=bolt,
+        wrench_deg=STROKE_DEG * (turned - 0.5),
+        wrench_held=True,
+    )
+
+
+def _reach(start: Point, end: Point, u: float) -> tuple[Point, float]:
+    """A smooth way from one point to another, and how high the hand is on it."""
+    u = min(1.0, max(0.0, u))
+    eased = u * u * (3 - 2 * u)
+    point = tuple(a + (b - a) * eased for a, b in zip(start, end, strict=True))
+    return (point[0], point[1]), 0.3 * math.sin(math.pi * u)
