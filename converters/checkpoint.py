@@ -32,7 +32,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Read .pdparams or .safetensors; ModelError for anything else and for what is no array."""
     if not path.is_file():
         raise ModelError(f"{path}: {'not a file' if path.exists() else 'no such file'}")
-    if path.suffix == ".safetensors":
+    if path.suffix.lower() == ".safetensors":
         return _read_safetensors(path)
     return Checkpoint(path, _arrays(_unpickle(path), path))
 

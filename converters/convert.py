@@ -25,7 +25,7 @@ from converters.reference import reference_logits
 from converters.weights import Weights, check_weights, read_architecture, strip_prefix
 from ppsdk.errors import ModelError
 from ppsdk.facts import ModelFacts
-from ppsdk.model import file_sha256, save_model, self_test_crops
+from ppsdk.model import file_sha256, read_rt_info, save_model, self_test_crops
 from ppsdk.preprocess import normalize
 from ppsdk.version import __version__
 
@@ -55,11 +55,13 @@ class Conversion:
     folder: Path
     facts: ModelFacts
     num_weights: int
+    segments_from: str
     max_abs_diff: float
 
 
 def convert(checkpoint_path: Path, out: Path, options: ConvertOptions) -> Conversion:
     """Raises ModelError, with nothing written, unless all of it is in order."""
+    out = out.resolve()
     _check_out(out, options.force)
     checkpoint = read_checkpoint(checkpoint_path)
     trained = read_trained_facts(checkpoint)
@@ -80,12 +82,13 @@ def convert(checkpoint_path: Path, out: Path, options: ConvertOptions) -> Conver
         image_size=architecture.image_size,
         short_side=round(architecture.image_size * 256 / 224),
     )
+    facts.check(str(checkpoint_path))
     model = build_model(fuse(weights, architecture), architecture)
     logits, difference = verify(model, weights, architecture, facts, checkpoint_path)
     facts = replace(facts, self_test=tuple(float(x) for x in logits[:16]))
     with _written_whole(out, force=options.force) as folder:
         save_model(model, facts, folder)
-    return Conversion(out, facts, len(weights), difference)
+    return Conversion(out, facts, len(weights), _segments_from(facts, trained, options), difference)
 
 
 def verify(
@@ -98,8 +101,8 @@ def verify(
     """Run seeded noise through the graph (f32) and the unfused network: the graph's logits, and the
     largest difference.
 
-    Raises ModelError where that is above 1e-4, or where the decision differs. Above logits of 10
-    the bound is 1e-5 of the largest, for float32 carries no more.
+    Raises ModelError where that is above 1e-4 (so that decisions can only differ at a tie). Above
+    logits of 10 the bound is 1e-5 of the largest, for float32 carries no more.
     """
     clip = normalize(self_test_crops(facts))
     compiled = ov.Core().compile_model(model, "CPU", {hints.inference_precision: ov.Type.f32})
@@ -117,6 +120,16 @@ def verify(
             f"at most {bound:.0e} is accepted: not saved"
         )
     return logits, difference
+
+
+def _segments_from(facts: ModelFacts, trained: TrainedFacts, options: ConvertOptions) -> str:
+    if facts.has_lta:
+        return "from its temporal attention"
+    if options.num_segments is not None:
+        return "as given"
+    if trained.num_segments is not None:
+        return "from its metadata"
+    return "the default: nothing in the file tells"
 
 
 def _network(
@@ -161,12 +174,21 @@ def _window(trained: TrainedFacts, options: ConvertOptions) -> tuple[float, floa
 
 
 def _check_out(out: Path, force: bool) -> None:
+    """Only a model folder, or an empty one, gives way: nothing else that is the user's is lost."""
     if not out.exists():
         return
     if not force:
         raise ModelError(f"{out}: exists: choose another folder, or --force to replace it")
-    if not out.is_dir() or (any(out.iterdir()) and not (out / "model.xml").exists()):
+    if not out.is_dir():
         raise ModelError(f"{out}: is not a model folder: --force replaces only those")
+    foreign = sorted({path.name for path in out.iterdir()} - {"model.xml", "model.bin"})
+    if foreign:
+        raise ModelError(
+            f"{out}: is not a model folder, {', '.join(foreign[:5])} is in it: "
+            "--force replaces only those"
+        )
+    if (out / "model.xml").exists():
+        read_rt_info(out / "model.xml")
 
 
 @contextmanager
@@ -174,27 +196,23 @@ def _written_whole(out: Path, *, force: bool) -> Iterator[Path]:
     """A temporary folder beside `out` that takes its place at the end, or leaves nothing."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+        aside = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     except OSError as error:
         raise ModelError(f"{out}: cannot write there ({error.strerror})") from None
+    new, old = aside / "new", aside / "old"
     try:
-        yield temporary
-        temporary.chmod(0o777 & ~_umask())
+        new.mkdir()
+        yield new
         _check_out(out, force)
         if out.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{out.name}-old-", dir=out.parent))
             os.replace(out, old)
-            os.replace(temporary, out)
-            shutil.rmtree(old)
-        else:
-            os.replace(temporary, out)
+        try:
+            os.replace(new, out)
+        except OSError:
+            if old.exists():
+                os.replace(old, out)
+            raise
     except (OSError, RuntimeError) as error:
         raise ModelError(f"{out}: cannot write it ({error})") from None
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        shutil.rmtree(aside, ignore_errors=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from ppsdk.errors import ModelError
 
+_DIGITS = 9  # more than any id has, few enough for int()
 _ID_AND_NAME = re.compile(r"(\d+)[ \t,:]+(.*\S)")
 
 
@@ -24,7 +25,7 @@ def read_labels(path: Path, num_classes: int) -> tuple[str, ...]:
     except (OSError, UnicodeDecodeError) as error:
         what = getattr(error, "strerror", None) or "not UTF-8 text"
         raise ModelError(f"{path}: cannot read labels ({what})") from None
-    pairs = _json_pairs(text, path) if text.lstrip()[:1] in ("[", "{") else _line_pairs(text)
+    pairs = _json_pairs(text, path) if text.lstrip()[:1] in ("[", "{") else _line_pairs(text, path)
     return _ordered(pairs, num_classes, path)
 
 
@@ -33,19 +34,23 @@ def check_labels(names: list[Any], num_classes: int, where: Path) -> tuple[str, 
     return _ordered(list(enumerate(names)), num_classes, where)
 
 
-def _line_pairs(text: str) -> list[tuple[int, str]]:
+def _line_pairs(text: str, path: Path) -> list[tuple[int, str]]:
     lines = [line.strip() for line in text.splitlines()]
     lines = [line for line in lines if line and not line.startswith("#")]
     matches = [_ID_AND_NAME.fullmatch(line) for line in lines]
     if lines and all(matches):
-        return [(int(match[1]), match[2]) for match in matches if match]
+        return [(int(match[1][:_DIGITS]), match[2]) for match in matches if match]
+    numbered = sum(match is not None for match in matches)
+    odd = next((line for line, match in zip(lines, matches, strict=True) if not match), "")
+    if 2 * numbered > len(lines) or any(line.isdecimal() for line in lines):
+        raise ModelError(f"{path}: line {odd!r}: most lines are `id name`, so each must be")
     return list(enumerate(lines))
 
 
 def _json_pairs(text: str, path: Path) -> list[tuple[Any, Any]]:
     try:
         content = json.loads(text, object_pairs_hook=list)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: not valid JSON ({error})") from None
     if text.lstrip()[0] == "{":
         return [(label_id, name) for name, label_id in content]

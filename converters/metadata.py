@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,12 +45,12 @@ def read_trained_facts(checkpoint: Checkpoint) -> TrainedFacts:
 def _value(key: str, text: str, *, where: str) -> Any:
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if key in ("num_segments", "image_size"):
         fits, must = type(value) is int and 2 <= value <= 1024, "a whole number"
     elif key in ("length_s", "stride_s"):
-        fits = type(value) in (int, float) and math.isfinite(value) and value > 0
+        fits = type(value) in (int, float) and 0 < value < 1e9
         must = "seconds above 0"
     elif key == "labels":
         fits = isinstance(value, list) and all(isinstance(name, str) for name in value)
@@ -63,4 +62,6 @@ def _value(key: str, text: str, *, where: str) -> Any:
         raise ModelError(f"{where}: metadata {key!r} = {text[:80]!r}: must be {must}")
     if key == "shift_stages":
         return tuple(sorted(set(value)))
-    return tuple(value) if isinstance(value, list) else value
+    if key == "labels":
+        return tuple(name.strip() for name in value)
+    return value

@@ -73,6 +73,8 @@ def read_architecture(
     """
     bias, gate = arrays.get("fc.bias"), arrays.get("global_attention.fc.bias")
     has_lta = any(name.startswith("global_attention.") for name in arrays)
+    if bias is not None and bias.shape == (0,):
+        raise ModelError(f"{path}: fc.bias is empty: a model needs one class or more")
     said = {source: value for source, value in said_segments.items() if value is not None}
     if gate is not None and gate.ndim == 1:
         said["its temporal attention"] = len(gate)

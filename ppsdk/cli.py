@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 import logging
 import os
@@ -52,6 +53,9 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Machine-read
 
 def main(args: Sequence[str] | None = None, prog_name: str = "ppsdk") -> int:
     """Run a command; returns the exit code: 0, 1 for a failure, 2 for wrong usage."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Labels may have characters that the terminal's encoding has not.
+        sys.stdout.reconfigure(errors="backslashreplace")
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     try:
         result = cli.main(args, prog_name=prog_name, standalone_mode=False)
@@ -102,17 +106,16 @@ def convert(
     options = ConvertOptions(labels, num_segments, length_s, stride_s, force)
     done = convert(checkpoint, out, options)
     facts = done.facts
-    lta = "from its temporal attention" if facts.has_lta else "no temporal attention to tell"
     click.echo(f"weights    {done.num_weights} arrays, all accounted for")
     click.echo(f"classes    {len(facts.labels)}")
-    click.echo(f"segments   {facts.num_segments} ({lta})")
+    click.echo(f"segments   {facts.num_segments} ({done.segments_from})")
     click.echo(f"window     {facts.length_s:g} s, every {facts.stride_s:g} s")
     click.echo(f"verified   max_abs_diff {done.max_abs_diff:.2e} on logits (bound {TOLERANCE:.0e})")
     click.echo(f"saved      {done.folder}")
 
 
 @cli.command()
-@click.argument("videos", nargs=-1, required=True, type=PATH)
+@click.argument("videos", nargs=-1, required=True)
 @model_option
 @click.option("--top", default=5, show_default=True, type=click.IntRange(min=1))
 @sampling_option
@@ -120,7 +123,7 @@ def convert(
 @threads_option
 @precision_option
 def classify(
-    videos: tuple[Path, ...],
+    videos: tuple[str, ...],
     model_dir: Path,
     top: int,
     sampling: FileSampling,
@@ -285,12 +288,16 @@ def demo(out: Path | None, as_json: bool) -> int:
         checkpoint, labels = Path(folder, "seeded.pdparams"), Path(folder, "labels.txt")
         write_pdparams(checkpoint, seeded_weights(SEED), prefix="backbone.")
         labels.write_text("\n".join(LABELS), "utf-8")
-        conversion = convert(checkpoint, out or Path(folder, "model"), ConvertOptions(labels))
+        conversion = convert(
+            checkpoint, out or Path(folder, "model"), ConvertOptions(labels, force=True)
+        )
         result = run_demo(conversion.folder, conversion.max_abs_diff)
     if as_json:
         _print_json(result.to_dict())
     else:
         click.echo(as_text(result))
+        if out is not None:
+            click.echo(f"the converted model is in {out}")
     return 0 if result.right else 1
 
 
@@ -337,12 +344,12 @@ def _evaluate(
     return Evaluation(recognizer.labels, good, scores), errors
 
 
-def _show_scores(video: Path, scores: WindowScores, top: int, as_json: bool) -> None:
+def _show_scores(video: str, scores: WindowScores, top: int, as_json: bool) -> None:
     best = scores.top(top)
     if as_json:
         _print_json(
             {
-                "path": str(video),
+                "path": video,
                 "label": scores.label,
                 "label_id": scores.label_id,
                 "score": round(scores.score, 6),
@@ -354,12 +361,13 @@ def _show_scores(video: Path, scores: WindowScores, top: int, as_json: bool) -> 
             }
         )
         return
-    click.echo(str(video))
+    click.echo(video)
     for label, score in best:
         click.echo(f"  {score:.4f}  {label}")
 
 
 def _print_json(value: dict[str, Any]) -> None:
     """One object a line, at once: whoever reads the pipe should not wait for a buffer to fill."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
+    click.echo(json.dumps(value, ensure_ascii=False))
+    if sys.stdout is not None:
+        sys.stdout.flush()

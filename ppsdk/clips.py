@@ -42,12 +42,19 @@ def sample_clip(
 
 
 def sample_frames(
-    frames: Iterable[Frame], *, num_segments: int, sampling: Sampling, roi: Roi | None = None
+    frames: Iterable[Frame],
+    shrink: Callable[[Image], Image],
+    *,
+    num_segments: int,
+    sampling: Sampling,
+    roi: Roi | None = None,
 ) -> Clip:
-    """The same for frames that the app has: all of them are held until the last one is known."""
+    """The same for frames that the app has. All of them are held until the last one is known, so
+    each is shrunk on arrival.
+    """
     choose = chooser(sampling, num_segments, None)
     check_roi(roi)
-    held = [Frame(cut_roi(frame.image, roi), frame.pts_s) for frame in frames]
+    held = [Frame(shrink(cut_roi(frame.image, roi)), frame.pts_s) for frame in frames]
     times = FrameTimes.from_pts([frame.pts_s for frame in held])
     indices = choose(times)
     return _clip({i: held[i].image for i in indices.tolist()}, indices, indices, times)
@@ -56,8 +63,8 @@ def sample_frames(
 def chooser(sampling: Sampling, num_segments: int, seed: int | None) -> Choose:
     """A function of the frame times; called again it makes the same random draws."""
     check_sampling(sampling)
-    if num_segments < 1:
-        raise ValueError(f"num_segments is {num_segments}: must be 1 or more")
+    if not (isinstance(num_segments, int) and num_segments >= 1):
+        raise ValueError(f"num_segments is {num_segments!r}: must be a whole number, 1 or more")
     if seed is None and sampling == "random":
         seed = int(np.random.default_rng().integers(2**63))
     return lambda times: choose_indices(sampling, times.pts_s, times.end_s, num_segments, seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -19,7 +19,7 @@ def detect_events(
     source: str,
     started_at: Callable[[], datetime | None] = lambda: None,
     merge: bool = True,
-) -> Iterator[ActionEvent]:
+) -> Generator[ActionEvent, None, None]:
     """One event a window, with its best label; with merge, one for neighbours of the same label.
 
     An event runs from the start of its first window to the end of its last; windows with a hole
@@ -37,8 +37,8 @@ def detect_events(
             else:
                 yield _with_wall_clock(pending, started_at())
                 pending = event
-    except VideoError:
-        # The stream is lost; what it told before is not.
+    except (VideoError, KeyboardInterrupt):
+        # The stream is lost, or stopped by Ctrl-C; what it told before is not.
         if pending is not None:
             yield _with_wall_clock(pending, started_at())
         raise

@@ -62,21 +62,37 @@ class ModelFacts:
             if isinstance(values[name], list):
                 values[name] = tuple(values[name])
         facts = cls(**values)
-        facts._check(where)
+        facts.check(where)
         return facts
 
-    def _check(self, where: str) -> None:
+    def check(self, where: str) -> None:
+        """Raises ModelError, naming `where` and the fact that is out of range."""
         for name in ("num_segments", "image_size", "short_side"):
             value = getattr(self, name)
             if not (isinstance(value, int) and value > 0):
                 raise ModelError(f"{where}: {name} is {value!r}: must be a whole number above 0")
         for name in ("length_s", "stride_s"):
             value = getattr(self, name)
-            if not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0):
+            if not (_is_number(value) and value > 0):
                 raise ModelError(f"{where}: {name} is {value!r}: must be seconds above 0")
         if not (isinstance(self.labels, tuple) and all(isinstance(x, str) for x in self.labels)):
             raise ModelError(f"{where}: labels are {self.labels!r}: must be a list of names")
+        if self.short_side < self.image_size:
+            raise ModelError(f"{where}: short_side {self.short_side}: below image_size")
+        for name in ("mean", "std", "self_test"):
+            values = getattr(self, name)
+            fits = isinstance(values, tuple) and all(_is_number(value) for value in values)
+            if not fits or (name != "self_test" and len(values) != 3):
+                raise ModelError(
+                    f"{where}: {name} is {values!r}: must be finite numbers, one a channel"
+                )
+        if min(self.std) <= 0:
+            raise ModelError(f"{where}: std is {self.std}: must be above 0")
         if self.resize_rule != RESIZE_RULE:
             raise ModelError(
                 f"{where}: resize rule {self.resize_rule!r}: this ppsdk knows {RESIZE_RULE!r}"
             )
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]

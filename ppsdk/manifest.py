@@ -53,7 +53,8 @@ def read_manifest(
     splits = sorted({clip.split for clip in clips})
     clips = [clip for clip in clips if split in (None, clip.split)]
     if not clips:
-        raise VideoError(f"{manifest}: no clips in split {split!r}: it has {', '.join(splits)}")
+        where = "" if split is None else f" in split {split!r}: it has {', '.join(splits)}"
+        raise VideoError(f"{manifest}: no clips{where}")
     unknown = sorted({clip.label for clip in clips} - set(labels or [c.label for c in clips]))
     if unknown:
         raise VideoError(

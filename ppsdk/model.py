@@ -44,8 +44,8 @@ class Network:
     ) -> None:
         config = _config(device, num_threads, precision, cache_dir)
         model, self.facts = load_model(model_dir)
-        with_uint8_input(model, self.facts)
         try:
+            with_uint8_input(model, self.facts)
             self._compiled = ov.Core().compile_model(model, device, config)
         except RuntimeError as error:
             raise ModelError(
@@ -66,6 +66,7 @@ class Network:
 
         Raises ValueError for another shape or dtype.
         """
+        crops = np.asarray(crops)
         size = self.facts.image_size
         expected = (self.facts.num_segments, size, size, 3)
         if crops.shape != expected or crops.dtype != np.uint8:
@@ -98,11 +99,15 @@ class Network:
 def load_model(model_dir: str | PathLike[str]) -> tuple[ov.Model, ModelFacts]:
     """Read and check model.xml, model.bin; ModelError where missing, foreign or damaged."""
     xml, weights = Path(model_dir) / "model.xml", Path(model_dir) / "model.bin"
-    for file in (xml, weights):
-        if not file.is_file():
-            raise ModelError(f"{model_dir}: not a ppsdk model: {file.name} is missing")
+    try:
+        for file in (xml, weights):
+            if not file.is_file():
+                raise ModelError(f"{model_dir}: not a ppsdk model: {file.name} is missing")
+            file.open("rb").close()
+    except OSError as error:
+        raise ModelError(f"{model_dir}: cannot read the model ({error.strerror})") from None
     # The digest first: OpenVINO takes zeroed weights without a word, or fails far from the cause.
-    texts = _rt_texts(xml)
+    texts = read_rt_info(xml)
     facts = ModelFacts.from_rt_info(texts, where=str(xml))
     digest = file_sha256(weights)
     if digest != texts.get("bin_sha256"):
@@ -165,13 +170,15 @@ def _config(
 ) -> dict[str, object]:
     if precision not in _PRECISIONS:
         raise ValueError(f"precision is {precision!r}: must be one of {', '.join(_PRECISIONS)}")
-    if num_threads is not None and num_threads < 1:
-        raise ValueError(f"num_threads is {num_threads}: must be 1 or more")
+    if num_threads is not None and not (isinstance(num_threads, int) and 1 <= num_threads <= 1024):
+        raise ValueError(f"num_threads is {num_threads!r}: must be 1 to 1024")
+    if num_threads is not None and device != "CPU":
+        raise ValueError(f"num_threads is {num_threads}: it is for device 'CPU', not {device!r}")
     config: dict[str, object] = {
         hints.inference_precision: _PRECISIONS[precision],
         hints.performance_mode: hints.PerformanceMode.LATENCY,
     }
-    if num_threads is not None and device == "CPU":
+    if num_threads is not None:
         config[props.inference_num_threads] = num_threads
         # Two processes with capped threads would otherwise pin themselves to the same cores.
         config[hints.enable_cpu_pinning] = False
@@ -180,11 +187,11 @@ def _config(
     return config
 
 
-def _rt_texts(xml: Path) -> dict[str, str]:
+def read_rt_info(xml: Path) -> dict[str, str]:
     """The model's rt_info by name, without loading it."""
     try:
         section = ElementTree.parse(xml).getroot().find(f"rt_info/{_RT_INFO}")
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, LookupError, ValueError) as error:
         raise ModelError(f"{xml}: damaged: not whole XML ({error})") from None
     if section is None:
         raise ModelError(

@@ -23,9 +23,14 @@ def check_roi(roi: Roi | None) -> None:
     """Raise ValueError unless roi is None or (x0, y0, x1, y1), 0 <= x0 < x1 <= 1, same for y."""
     if roi is None:
         return
-    if len(roi) != 4 or not (0 <= roi[0] < roi[2] <= 1 and 0 <= roi[1] < roi[3] <= 1):
+    try:
+        x0, y0, x1, y1 = roi
+        fits = bool(0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1)
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
         raise ValueError(
-            f"roi is {tuple(roi)}: must be (x0, y0, x1, y1) in fractions of the picture, "
+            f"roi is {roi!r}: must be (x0, y0, x1, y1) in fractions of the picture, "
             "0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1"
         )
 

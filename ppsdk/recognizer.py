@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,29 @@ from ppsdk.preprocess import check_roi, crop_for_model, cut_roi
 from ppsdk.records import ActionEvent, Clip, Frame, Image, Roi, WindowScores
 from ppsdk.sampling import Sampling, WindowGrid, check_sampling, cut_windows
 from ppsdk.sources import Decoder, Source, SourceRef, open_source
+
+Item = TypeVar("Item")
+
+
+class Stream(Iterator[Item]):
+    """What comes of a source, item by item; closing it closes the source, read or not."""
+
+    def __init__(self, source: Source, items: Generator[Item, None, None]) -> None:
+        self._source = source
+        self._items = items
+
+    def __next__(self) -> Item:
+        return next(self._items)
+
+    def close(self) -> None:
+        self._items.close()
+        self._source.close()
+
+    def __enter__(self) -> Stream[Item]:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
 
 class Recognizer:
@@ -99,8 +123,9 @@ class Recognizer:
         else:
             with open_source(path_or_frames, fps=fps) as source:
                 clip = sample_frames(
-                    source, num_segments=self.num_segments, sampling=sampling, roi=roi
+                    source, self._crop, num_segments=self.num_segments, sampling=sampling, roi=roi
                 )
+            return self._score(clip, clip.images)
         return self._score(clip, np.stack([self._crop(image) for image in clip.images]))
 
     def windows(
@@ -112,7 +137,7 @@ class Recognizer:
         roi: Roi | None = None,
         decoder: Decoder = "auto",
         fps: float | None = None,
-    ) -> Iterator[WindowScores]:
+    ) -> Stream[WindowScores]:
         """Scores of window after window of a stream.
 
         source: as for `open_source`; fps: for bare arrays. length_s, stride_s: seconds, the
@@ -122,7 +147,7 @@ class Recognizer:
         grid = self._grid(length_s, stride_s)
         check_roi(roi)
         stream = open_source(source, decoder=decoder, fps=fps)
-        return self._stream_windows(stream, grid, roi)
+        return Stream(stream, self._stream_windows(stream, grid, roi))
 
     def events(
         self,
@@ -134,7 +159,7 @@ class Recognizer:
         decoder: Decoder = "auto",
         fps: float | None = None,
         merge: bool = True,
-    ) -> Iterator[ActionEvent]:
+    ) -> Stream[ActionEvent]:
         """Events of a stream: equal neighbouring windows merged, or one a window without merge.
 
         The other arguments are those of `windows`. Live sources give wall-clock times as well.
@@ -143,9 +168,10 @@ class Recognizer:
         check_roi(roi)
         stream = open_source(source, decoder=decoder, fps=fps)
         windows = self._stream_windows(stream, grid, roi)
-        return detect_events(
+        events = detect_events(
             windows, source=stream.name, started_at=lambda: stream.started_at, merge=merge
         )
+        return Stream(stream, events)
 
     def close(self) -> None:
         """Free the compiled model; using the recognizer afterwards raises ModelError."""
@@ -159,7 +185,7 @@ class Recognizer:
 
     def _stream_windows(
         self, source: Source, grid: WindowGrid, roi: Roi | None
-    ) -> Iterator[WindowScores]:
+    ) -> Generator[WindowScores, None, None]:
         with source:
             clips = cut_windows(source, grid, partial(self._crop_roi, roi))
             for clip in clips:

@@ -18,6 +18,8 @@ Sampling = Literal["full", "paddlevideo", "random"]
 SAMPLINGS = ("full", "paddlevideo", "random")
 # Times come from integers in units of at most a microsecond: closer than that is equal.
 _TIE_S = 1e-6
+SHORTEST_SEGMENT_S = 1e-4
+DAY_S = 86_400
 
 
 def choose_indices(
@@ -83,11 +85,21 @@ class WindowGrid:
 
     @classmethod
     def from_seconds(cls, length_s: float, stride_s: float, num_segments: int) -> WindowGrid:
-        """stride_s is rounded to whole segments (at least one); ValueError unless both are > 0."""
+        """stride_s is rounded to whole segments, at least one. Raises ValueError unless both are
+        more than 0 and at most a day, and a segment lasts a tenth of a millisecond or more.
+        """
         for name, value in (("length_s", length_s), ("stride_s", stride_s)):
-            if not (np.isfinite(value) and value > 0):
-                raise ValueError(f"{name} is {value}: must be more than 0 seconds")
+            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not (is_number and 0 < value <= DAY_S):
+                raise ValueError(
+                    f"{name} is {value!r}: must be more than 0 seconds, at most {DAY_S}"
+                )
         segment_s = length_s / num_segments
+        if segment_s < SHORTEST_SEGMENT_S:
+            raise ValueError(
+                f"length_s is {length_s}: must be {num_segments * SHORTEST_SEGMENT_S:g} s or more "
+                f"for {num_segments} segments"
+            )
         stride_segments = max(1, round(stride_s / segment_s))
         if abs(stride_segments * segment_s - stride_s) > _TIE_S:
             log.warning(
@@ -156,27 +168,37 @@ class _WindowCutter:
         if self._candidate is None:
             return
         self._keep(self._candidate)
-        # The last frame is shown for as long as the one before it was.
-        end_s = self._pts_s + (self._interval_s or self._grid.segment_s)
+        # The last frame is shown for as long as the one before it was, at most a segment.
+        shown_s = min(self._interval_s, self._grid.segment_s) or self._grid.segment_s
+        end_s = self._pts_s + shown_s
         yield from self._full_windows(until=int((end_s + _TIE_S) / self._grid.segment_s))
         filled_s = end_s - self._start * self._grid.segment_s
         is_news = end_s > self._given_until * self._grid.segment_s + _TIE_S
         half_s = self._grid.num_segments * self._grid.segment_s / 2
-        if self._given_until == 0 or (is_news and filled_s > half_s):
+        is_empty = self._kept[-1].segment < self._start
+        if self._given_until == 0 or (is_news and filled_s > half_s and not is_empty):
             yield self._window(end_s=end_s)
 
     def _off_centre_s(self, one: _Kept) -> float:
         return abs(one.pts_s - (one.segment + 0.5) * self._grid.segment_s)
 
     def _keep(self, one: _Kept) -> None:
+        if one.segment < self._start:
+            # Between windows: only the last frame before one can be used, to fill a gap.
+            self._kept.clear()
         self._kept.append(_Kept(one.segment, one.index, one.pts_s, self._shrink(one.image)))
 
     def _full_windows(self, *, until: int) -> Iterator[Clip]:
-        while until >= self._start + self._grid.num_segments:
+        grid = self._grid
+        while until >= self._start + grid.num_segments:
             if self._kept[-1].segment >= self._start:
-                self._given_until = self._start + self._grid.num_segments
+                self._given_until = self._start + grid.num_segments
                 yield self._window()
-            self._start += self._grid.stride_segments
+                self._start += grid.stride_segments
+            else:
+                # Nothing came until `until`: over all windows of that hole at once.
+                empty = (until - grid.num_segments - self._start) // grid.stride_segments + 1
+                self._start += empty * grid.stride_segments
             self._kept = _still_needed(self._kept, self._start)
 
     def _window(self, *, end_s: float | None = None) -> Clip:

@@ -44,7 +44,7 @@ def test_convert_prints_what_it_did(checkpoint, tmp_path, module):
     done = subprocess.run([*command, *options], capture_output=True, text=True)
     assert done.returncode == 0 and done.stderr == ""
     assert "278 arrays, all accounted for" in done.stdout
-    assert "segments   8 (no temporal attention to tell)" in done.stdout
+    assert "segments   8 (as given)" in done.stdout
     assert "max_abs_diff" in done.stdout and "(bound 1e-04)" in done.stdout
     told = json.loads(run("inspect", tmp_path / "out", "--json").stdout)
     assert (told["num_segments"], told["length_s"], told["stride_s"]) == (8, 2, 1)
@@ -54,7 +54,7 @@ def test_convert_prints_what_it_did(checkpoint, tmp_path, module):
 def test_the_default_number_of_segments_is_printed(checkpoint, tmp_path):
     labels = checkpoint / "labels.txt"
     done = run("convert", checkpoint / "x.pdparams", tmp_path / "out", "--labels", labels)
-    assert "segments   16 (no temporal attention to tell)" in done.stdout
+    assert "segments   16 (the default: nothing in the file tells)" in done.stdout
 
 
 def test_convert_refuses_in_one_line_and_leaves_nothing(checkpoint, tmp_path):
@@ -88,7 +88,7 @@ def test_classify(small_dir):
 
 
 def test_classify_goes_on_after_a_bad_file(small_dir):
-    names = ["base_64.mp4", "html_404.mp4", "short_01.mp4"]
+    names = ["base_64.mp4", "html_404.mp4", "short_01.mp4", "x" * 300]
     videos = [SYNTH / name for name in names]
     done = run("classify", *videos, "--model", small_dir, "--json", "--sampling", "paddlevideo")
     told = [json.loads(line) for line in done.stdout.splitlines()]
@@ -96,8 +96,8 @@ def test_classify_goes_on_after_a_bad_file(small_dir):
     assert [row["path"] for row in told] == [str(videos[0]), str(videos[2])]
     assert told[0]["frame_indices"] == [3, 11, 19, 27, 35, 43, 51, 59]
     assert len(told[0]["logits"]) == 5 and len(told[0]["top"]) == 5
-    (error,) = done.stderr.strip().splitlines()
-    assert "html_404.mp4: cannot open as video" in error
+    error, other = done.stderr.strip().splitlines()
+    assert "html_404.mp4: cannot open as video" in error and "cannot open (File name" in other
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows needs no help with a leading dash")
@@ -225,3 +225,27 @@ def test_demo_compares_with_the_reference(tmp_path):
     assert told["right"] and told["reference_max_abs_diff"] < 5e-3
     assert told["events"] and (tmp_path / "model" / "model.xml").exists()
     assert "right" in run("demo").stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell")
+def test_a_closed_stdout_is_no_traceback(small_dir):
+    command = (
+        f"{sys.executable} -m ppsdk classify {SYNTH / 'base_64.mp4'} --model {small_dir} --json >&-"
+    )
+    done = subprocess.run(command, shell=True, capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+
+
+def test_labels_that_the_terminal_cannot_show(tmp_path):
+    arrays = seeded_weights(6, num_segments=8, num_classes=2)
+    write_pdparams(tmp_path / "x.pdparams", arrays)
+    (tmp_path / "labels.txt").write_text("握手\nüben\n", "utf-8")
+    run("convert", tmp_path / "x.pdparams", tmp_path / "m", "--labels", tmp_path / "labels.txt")
+    env = os.environ | {"PYTHONIOENCODING": "cp1252"}
+    done = run("inspect", tmp_path / "m", env=env, encoding="cp1252")
+    assert done.returncode == 0 and "\\u63e1\\u624b, üben" in done.stdout
+
+
+def test_a_url_is_not_for_classify(small_dir):
+    done = run("classify", "http://u:secret@127.0.0.1/y.mp4", "--model", small_dir)
+    assert_refused(done, "http://127.0.0.1/y.mp4: is a URL, not a file: `run` takes those")

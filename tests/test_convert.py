@@ -281,3 +281,46 @@ def test_seeded_weights_are_those_of_the_parity_generator(shared, tmp_path):
         arrays = seeded_weights(int(arguments[1]), **shape)
         assert len(told) == len(arrays) + 1
         assert all(np.array_equal(told[f"backbone.{name}"], arrays[name]) for name in arrays)
+
+
+def test_force_keeps_what_lies_beside_a_model(run, tmp_path):
+    run(SEEDED)
+    (tmp_path / "out" / "checkpoint.pdparams").write_text("mine")
+    with pytest.raises(ModelError, match="checkpoint.pdparams is in it"):
+        run(SEEDED, force=True)
+    assert (tmp_path / "out" / "checkpoint.pdparams").read_text() == "mine"
+    (tmp_path / "out" / "checkpoint.pdparams").unlink()
+    (tmp_path / "out" / "model.xml").write_text("<net/>")
+    with pytest.raises(ModelError, match="not a ppsdk model"):
+        run(SEEDED, force=True)
+    assert (tmp_path / "out" / "model.xml").read_text() == "<net/>"
+
+
+def test_force_through_a_link_replaces_what_it_names(run, tmp_path):
+    run(SEEDED)
+    (tmp_path / "link").symlink_to(tmp_path / "out", target_is_directory=True)
+    before = (tmp_path / "out" / "model.xml").read_bytes()
+    write_pdparams(tmp_path / "x.pdparams", seeded_weights(4, num_segments=8, num_classes=5))
+    options = ConvertOptions(tmp_path / "labels.txt", force=True)
+    convert(tmp_path / "x.pdparams", tmp_path / "link", options)
+    assert (tmp_path / "out" / "model.xml").read_bytes() != before
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["labels.txt", "link", "out", "x.pdparams"]
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1.0])
+def test_a_window_that_no_model_may_have_is_not_saved(run, tmp_path, seconds):
+    with pytest.raises(ModelError, match="length_s is .*: must be seconds above 0"):
+        run(SEEDED, length_s=seconds)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_without_classes_is_refused(tmp_path):
+    none = SEEDED | {
+        "fc.bias": np.zeros(0, np.float32),
+        "fc.weight": np.zeros((1280, 0), np.float32),
+    }
+    write_pdparams(tmp_path / "x.pdparams", none)
+    (tmp_path / "labels.json").write_text("[]")
+    with pytest.raises(ModelError, match="fc.bias is empty"):
+        convert(tmp_path / "x.pdparams", tmp_path / "out", ConvertOptions(tmp_path / "labels.json"))

@@ -73,3 +73,15 @@ def test_a_lost_stream_gives_its_last_event_and_then_the_error():
 
 def test_no_windows_no_events():
     assert list(detect_events([], source="")) == []
+
+
+def test_ctrl_c_gives_the_event_that_was_going_on():
+    def windows():
+        yield window(0, 2, "jump")
+        yield window(1, 3, "jump")
+        raise KeyboardInterrupt
+
+    events = detect_events(windows(), source="")
+    assert next(events).end_s == 3
+    with pytest.raises(KeyboardInterrupt):
+        next(events)

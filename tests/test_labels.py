@@ -76,6 +76,9 @@ def test_small_files(tmp_path, text, told):
         ("a\na", "label 'a' more than once"),
         ('["a", " "]', "an empty label"),
         ("", "0 labels"),
+        ("1 a\n0", "line '0': most lines are `id name`, so each must be"),
+        ("[" * 100_000, "not valid JSON"),
+        ("9" * 5000 + " a\n0 b", "ids 0..999999999, without 1"),
         (json.dumps({"a": 0, "b": 5}), "without 1"),
     ],
 )
@@ -83,3 +86,10 @@ def test_bad_small_files(tmp_path, text, says):
     (tmp_path / "labels").write_text(text, "utf-8")
     with pytest.raises(ModelError, match=says):
         read_labels(tmp_path / "labels", 2)
+
+
+def test_one_line_without_its_name_does_not_turn_ids_into_names(tmp_path):
+    """Taken for names, all six would stand in the order of the lines: every answer wrong."""
+    (tmp_path / "labels").write_text("5 push\n4 punch\n3 point\n2\n1 hug\n0 handshake\n")
+    with pytest.raises(ModelError, match="line '2'"):
+        read_labels(tmp_path / "labels", 6)

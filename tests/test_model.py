@@ -87,7 +87,9 @@ def test_a_model_of_a_later_format_is_refused(copy):
     ("options", "says"),
     [
         ({"precision": "int8"}, "must be one of f32, bf16, f16"),
-        ({"num_threads": 0}, "must be 1 or more"),
+        ({"num_threads": 0}, "must be 1 to 1024"),
+        ({"num_threads": 1.5}, "must be 1 to 1024"),
+        ({"num_threads": 2, "device": "AUTO"}, "it is for device .CPU., not .AUTO."),
         ({"device": "XPU"}, "cannot run on device 'XPU'"),
     ],
 )
@@ -208,3 +210,27 @@ def test_facts_come_back_as_they_were(small_dir):
     assert facts.labels == tuple(f"class_{i:03d}" for i in range(5))
     assert (facts.length_s, facts.stride_s, facts.num_segments) == (1.0, 0.5, 8)
     assert len(facts.self_test) == 5
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('mean value="[0.485, 0.456, 0.406]"', 'mean value="[0.485, 0.456]"'),
+        ('mean value="[0.485, 0.456, 0.406]"', 'mean value="5"'),
+        ('std value="[0.229, 0.224, 0.225]"', 'std value="[0, 0, 0]"'),
+        ('short_side value="256"', 'short_side value="100"'),
+        ("self_test value=", "self_toast value="),
+    ],
+)
+def test_facts_out_of_range_are_named(copy, old, new):
+    xml = copy / "model.xml"
+    assert old in xml.read_text()
+    xml.write_text(xml.read_text().replace(old, new))
+    with pytest.raises(ModelError, match="mean|std|short_side|self_test") as caught:
+        Recognizer(copy)
+    assert "\n" not in str(caught.value) and "model.xml" in str(caught.value)
+
+
+def test_crops_that_are_no_array(small_dir):
+    with Recognizer(small_dir) as recognizer, pytest.raises(ValueError, match="must be uint8"):
+        recognizer.logits([[1]])

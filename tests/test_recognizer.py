@@ -178,3 +178,32 @@ def test_the_trained_checkpoint_reproduces_its_published_logits(shared, tmp_path
     seen = {clip.name: s.logits for clip, s in zip(clips, scores, strict=True)}
     for path, logits in told["logits"]:
         assert seen[path] == pytest.approx(logits, abs=5e-3), path
+
+
+def test_closing_a_stream_that_was_never_read_closes_its_source(recognizer):
+    with Camera("live") as camera:
+        for method in (recognizer.windows, recognizer.events):
+            source = open_source(camera.url)
+            method(source).close()
+            assert list(source) == []
+
+
+def test_many_large_frames_are_classified_in_little_memory(recognizer):
+    """400 of 1280x720 are 1.1 GB; a crop of each is 60 MB."""
+    import tracemalloc
+
+    def frames():
+        for i in range(400):
+            yield Frame(np.full((720, 1280, 3), i % 256, np.uint8), i / 25)
+
+    tracemalloc.start()
+    scores = recognizer.classify(frames())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert scores.frame_indices.tolist()[-1] == 375 and peak < 200e6
+
+
+@pytest.mark.parametrize("roi", ["abcd", 5, (0, 0, 1), (0, 0, None, 1)])
+def test_regions_that_are_none(recognizer, roi):
+    with pytest.raises(ValueError, match=r"roi is .*must be \(x0, y0, x1, y1\)"):
+        recognizer.classify(SYNTH / "base_64.mp4", roi=roi)

@@ -1,5 +1,8 @@
 """Which frames stand for a file, and windows cut from a stream: invariants and hand-made cases."""
 
+import weakref
+from time import monotonic
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -166,4 +169,51 @@ def test_a_stride_is_a_whole_number_of_segments(caplog):
 @pytest.mark.parametrize("seconds", [(0, 1), (1, 0), (-1, 1), (1, float("nan"))])
 def test_windows_of_no_length_are_refused(seconds):
     with pytest.raises(ValueError, match="must be more than 0 seconds"):
+        WindowGrid.from_seconds(*seconds, 16)
+
+
+def test_a_window_without_a_frame_is_not_given_at_the_end_either():
+    clips = windows_of([0.0, 0.8], 1.0, 1.0, 4)
+    assert [c.start_s for c in clips] == [0.0]
+    clips = windows_of([0.0, 8.0], 10.0, 10.0, 4)
+    assert [(c.start_s, c.partial) for c in clips] == [(0.0, False)]
+
+
+def test_a_long_stride_holds_one_frame_between_windows():
+    grid = WindowGrid.from_seconds(1.0, 1000.0, 4)
+    shrunk = []
+
+    def shrink(image):
+        shrunk.append(weakref.ref(image))
+        return image
+
+    def frames():
+        for index in range(8000):
+            yield Frame(np.zeros((2, 2, 3), np.uint8), index / 10)
+
+    list(cut_windows(frames(), grid, shrink))
+    alive = []
+
+    def watched():
+        for frame in frames():
+            yield frame
+            alive.append(sum(ref() is not None for ref in shrunk[-200:]))
+
+    shrunk.clear()
+    list(cut_windows(watched(), grid, shrink))
+    assert len(shrunk) > 3000 and max(alive[1000:]) < 12
+
+
+def test_a_jump_of_a_day_takes_no_time():
+    start = monotonic()
+    clips = windows_of([0.0, 0.5, 86_400.0, 86_400.5, 86_401.0], 0.1, 0.01, 10)
+    assert monotonic() - start < 2
+    assert clips[0].start_s == 0 and clips[-1].start_s > 86_400
+
+
+@pytest.mark.parametrize(
+    "seconds", [(1e-9, 1), (1e-323, 1), (1e308, 1), (1, 1e300), ("2", 1), (1, True)]
+)
+def test_windows_beyond_all_bounds_are_refused(seconds):
+    with pytest.raises(ValueError, match="must be"):
         WindowGrid.from_seconds(*seconds, 16)

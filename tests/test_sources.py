@@ -15,8 +15,9 @@ from conftest import HERE, SYNTH
 from stallserver import Camera
 
 from ppsdk import Frame, VideoError, open_source
+from ppsdk.sources.credentials import without_credentials
 from ppsdk.sources.upright import upright
-from ppsdk.sources.url import UrlSource, without_credentials
+from ppsdk.sources.url import UrlSource
 
 
 def test_a_file_gives_every_frame_with_its_time():
@@ -247,3 +248,82 @@ def test_a_change_of_size_keeps_the_first_size(tmp_path):
     assert indices == sorted(set(indices)) and len(indices) >= 23 and indices[-1] == 23
     assert {frame.image.shape for frame in frames} == {(120, 160, 3)}
     assert (np.diff([frame.pts_s for frame in frames]) > 0).all()
+
+
+@pytest.mark.parametrize("ref", [-1, -5, "99999999999999999999", True])
+def test_indices_that_no_camera_has(ref):
+    """OpenCV crashes the interpreter on a negative one."""
+    with pytest.raises(VideoError, match="must be an index from 0 to 99"):
+        open_source(ref)
+
+
+def test_a_camera_can_be_closed_while_it_is_read():
+    """By the reading thread, by another one, and before a further read: it just ends."""
+    import threading
+
+    with Camera("live", fps=100) as camera:
+        source = open_source(camera.url)
+        frames = iter(source)
+        next(frames)
+        source.close()
+        assert len(list(frames)) <= 1 and list(source) == []
+
+        source = open_source(camera.url)
+        threading.Timer(0.3, source.close).start()
+        start = time.monotonic()
+        count = sum(1 for _ in source)
+        assert count > 5 and time.monotonic() - start < 5
+
+        with open_source(camera.url) as source:
+            next(iter(source))
+            with pytest.raises(VideoError, match="has been read: open it again"):
+                next(iter(source))
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("rtsp://admin:p@ssw0rd@10.0.0.1/s", "rtsp://10.0.0.1/s"),
+        ("rtsp://admin:pa/ss@10.0.0.1:554/s", "rtsp://10.0.0.1:554/s"),
+        (
+            "rtsp://10.0.0.1:554/user=admin&password=x/1",
+            "rtsp://10.0.0.1:554/user=***&password=***/1",
+        ),
+        ("http://h/a.mp4?token=x&n=1", "http://h/a.mp4?token=***&n=1"),
+        ("http://[::1]:80/a@b", "http://[::1]:80/a@b"),
+    ],
+)
+def test_secrets_of_all_shapes_are_taken_out_of_urls(url, told):
+    assert without_credentials(url) == told
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "http://host/" + "x" * 5000])
+def test_names_that_no_file_can_have(name):
+    with pytest.raises(VideoError, match="cannot open|no such file") as caught:
+        open_source(name)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("fps", [0, -5, float("nan"), "25"])
+def test_fps_is_a_number_above_0(fps):
+    with pytest.raises(ValueError, match="fps is .* must be a number above 0"):
+        open_source(SYNTH / "base_64.mp4", fps=fps)
+
+
+def test_arrays_may_share_a_buffer():
+    buffer = np.zeros((48, 64, 3), np.uint8)
+
+    def refilled():
+        for i in range(3):
+            buffer[:] = i
+            yield buffer
+
+    assert [frame.image[0, 0, 0] for frame in list(open_source(refilled()))] == [0, 1, 2]
+
+
+def test_a_long_last_gap_does_not_stretch_a_file():
+    from ppsdk.sources.protocol import FrameTimes
+
+    times = FrameTimes.from_pts([10.0, 10.04, 10.08, 70.0])
+    assert times.pts_s.tolist() == pytest.approx([0, 0.04, 0.08, 60])
+    assert times.end_s == pytest.approx(60.04)

@@ -15,6 +15,7 @@ from ppsdk.sources.protocol import Source, VideoFile
 Decoder = Literal["auto", "pyav", "decord", "opencv"]
 SourceRef = str | int | os.PathLike[str] | Source | Iterable[Frame] | Iterable[Image]
 
+LAST_CAMERA = 99
 DECODERS = ("auto", "pyav", "decord", "opencv")
 _URL = re.compile(r"(rtsps?|rtmps?|https?|udp|tcp|srt|rtp)://", re.IGNORECASE)
 
@@ -34,18 +35,20 @@ def open_source(ref: SourceRef, *, decoder: Decoder = "auto", fps: float | None 
     _check_decoder(decoder)
     if isinstance(ref, Source):
         return ref
-    if isinstance(ref, os.PathLike) or (isinstance(ref, str) and ref and Path(ref).exists()):
-        return open_file(ref, decoder=decoder)
-    if isinstance(ref, int) or (isinstance(ref, str) and ref.isdecimal()):
-        from ppsdk.sources.camera import Camera
-
-        return Camera(int(ref))
-    if isinstance(ref, str):
-        if not _URL.match(ref):
-            return open_file(ref, decoder=decoder)
+    if fps is not None and not (isinstance(fps, (int, float)) and 0 < fps < float("inf")):
+        raise ValueError(f"fps is {fps!r}: must be a number above 0")
+    if isinstance(ref, str) and _URL.match(ref):
         from ppsdk.sources.url import open_url
 
         return open_url(ref)
+    if isinstance(ref, int) or (isinstance(ref, str) and ref.isdecimal() and not _exists(ref)):
+        from ppsdk.sources.camera import Camera
+
+        if isinstance(ref, bool) or not 0 <= int(ref) <= LAST_CAMERA:
+            raise VideoError(f"camera {ref}: must be an index from 0 to {LAST_CAMERA}")
+        return Camera(int(ref))
+    if isinstance(ref, (str, os.PathLike)):
+        return open_file(ref, decoder=decoder)
     if isinstance(ref, Iterable):
         from ppsdk.sources.arrays import ArraySource
 
@@ -73,6 +76,14 @@ def open_file(path: str | os.PathLike[str], *, decoder: Decoder = "auto") -> Vid
     from ppsdk.sources.pyav_file import PyavFile
 
     return PyavFile(path)
+
+
+def _exists(name: str) -> bool:
+    """A file may be named like a camera's index."""
+    try:
+        return Path(name).exists()
+    except (OSError, ValueError):
+        return False
 
 
 def _check_decoder(decoder: str) -> None:

@@ -15,8 +15,6 @@ class ArraySource(Source):
     """An iterable of `Frame`, or of uint8 (H, W, 3) RGB arrays that follow each other at fps."""
 
     def __init__(self, frames: Iterable[Frame] | Iterable[Image], *, fps: float | None) -> None:
-        if fps is not None and not (np.isfinite(fps) and fps > 0):
-            raise ValueError(f"fps is {fps}: must be more than 0")
         self.name = "frames"
         self._frames = frames
         self._fps = fps or 1.0
@@ -26,7 +24,7 @@ class ArraySource(Source):
         start_s = 0.0
         last_s = -1.0
         for index, item in enumerate(self._frames):
-            frame = item if isinstance(item, Frame) else self._frame(np.asarray(item), index)
+            frame = item if isinstance(item, Frame) else self._frame(item, index)
             if index == 0:
                 start_s = frame.pts_s
             pts_s = frame.pts_s - start_s
@@ -41,8 +39,9 @@ class ArraySource(Source):
         if size is None:
             raise VideoError(f"{self.name}: empty: at least one frame is needed")
 
-    def _frame(self, image: Image, index: int) -> Frame:
+    def _frame(self, item: object, index: int) -> Frame:
         try:
-            return Frame(image, index / self._fps)
+            # A copy: readers like OpenCV's fill the same buffer again.
+            return Frame(np.array(item), index / self._fps)
         except ValueError as error:
             raise VideoError(f"{self.name}: item {index}: {error}") from None

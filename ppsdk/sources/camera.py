@@ -39,14 +39,15 @@ class Camera(Source):
             ok, image = self._capture.read()
             now = time.monotonic()
             if not ok:
-                break
+                if not self._capture.isOpened():
+                    return
+                what = "opens but delivers no frame" if start is None else "lost"
+                raise VideoError(f"{self.name}: {what}")
             if start is None:
                 start, self.started_at = now, datetime.now(timezone.utc)
             size = size or (image.shape[0], image.shape[1])
             rgb = np.ascontiguousarray(image[:, :, ::-1], np.uint8)
             yield Frame(with_size(rgb, size), now - start)
-        if start is None:
-            raise VideoError(f"{self.name}: opens but delivers no frame")
 
     def close(self) -> None:
         self._capture.release()

@@ -15,6 +15,7 @@ from PIL import Image as PillowImage
 
 from ppsdk.errors import VideoError
 from ppsdk.records import Frame, Image
+from ppsdk.sources.credentials import without_credentials
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +30,13 @@ class FrameTimes:
 
     @classmethod
     def from_pts(cls, pts_s: list[float]) -> FrameTimes:
-        """Times from 0. The last frame lasts as long as the one before it (what files say of it is
-        often an artefact of the muxer), a single one a 25th of a second.
+        """Times from 0. The last frame lasts as long as the one before it, at most as long as most
+        do (what files say of it is often an artefact of the muxer); a single one 0.04 s.
         """
         times = np.asarray(pts_s, np.float64) - pts_s[0]
-        last_s = times[-1] - times[-2] if len(times) > 1 and times[-1] > times[-2] else 0.04
-        return cls(times, float(times[-1] + last_s))
+        gaps = np.diff(times)
+        last_s = min(float(gaps[-1]), float(np.median(gaps))) if len(gaps) else 0.0
+        return cls(times, float(times[-1]) + (last_s if last_s > 0 else 0.04))
 
 
 class RisingClock:
@@ -125,10 +127,19 @@ class VideoFile(Source):
 def existing_file(path: str | os.PathLike[str]) -> Path:
     """The absolute path; raises VideoError unless it is a file that can be there."""
     file, name = Path(path), os.fspath(path)
-    if not name or not file.exists():
-        raise VideoError(f"{name or repr(name)}: no such file")
-    if not file.is_file():
-        raise VideoError(f"{name}: not a file")
+    if "://" in name:
+        raise VideoError(f"{without_credentials(name)}: is a URL, not a file: `run` takes those")
+    try:
+        if not name or not file.exists():
+            raise VideoError(f"{name or repr(name)}: no such file")
+        if not file.is_file():
+            raise VideoError(f"{name}: not a file")
+        file.open("rb").close()
+    except (OSError, ValueError) as error:
+        if isinstance(error, VideoError):
+            raise
+        what = getattr(error, "strerror", None) or str(error)
+        raise VideoError(f"{name[:80]}: cannot open ({what})") from None
     return file.absolute()
 
 
