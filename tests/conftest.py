@@ -21,7 +21,7 @@ def synth_cases() -> list[dict]:
 def shared() -> Path:
     """The folder with third-party clips and the reference's figures for them."""
     if not SHARED.is_dir():
-        pytest.skip(f"needs ../shared (third-party footage, not in the repository): no {SHARED}")
+        pytest.skip("needs ../shared: third-party footage, not in the repository")
     return SHARED
 
 
