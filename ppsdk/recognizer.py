@@ -28,7 +28,7 @@ class Stream(Iterator[Item]):
     """What comes of a source, item by item; closing it closes the source, read or not."""
 
     def __init__(self, source: Source, items: Generator[Item, None, None]) -> None:
-        self._source = source
+        self.source = source
         self._items = items
 
     def __next__(self) -> Item:
@@ -36,7 +36,7 @@ class Stream(Iterator[Item]):
 
     def close(self) -> None:
         self._items.close()
-        self._source.close()
+        self.source.close()
 
     def __enter__(self) -> Stream[Item]:
         return self
@@ -146,8 +146,8 @@ class Recognizer:
         """
         grid = self._grid(length_s, stride_s)
         check_roi(roi)
-        stream = open_source(source, decoder=decoder, fps=fps)
-        return Stream(stream, self._stream_windows(stream, grid, roi))
+        opened = open_source(source, decoder=decoder, fps=fps)
+        return Stream(opened, self._stream_windows(opened, grid, roi))
 
     def events(
         self,
@@ -164,14 +164,14 @@ class Recognizer:
 
         The other arguments are those of `windows`. Live sources give wall-clock times as well.
         """
-        grid = self._grid(length_s, stride_s)
-        check_roi(roi)
-        stream = open_source(source, decoder=decoder, fps=fps)
-        windows = self._stream_windows(stream, grid, roi)
-        events = detect_events(
-            windows, source=stream.name, started_at=lambda: stream.started_at, merge=merge
+        windows = self.windows(
+            source, length_s=length_s, stride_s=stride_s, roi=roi, decoder=decoder, fps=fps
         )
-        return Stream(stream, events)
+        opened = windows.source
+        events = detect_events(
+            windows, source=opened.name, started_at=lambda: opened.started_at, merge=merge
+        )
+        return Stream(opened, events)
 
     def close(self) -> None:
         """Free the compiled model; using the recognizer afterwards raises ModelError."""
