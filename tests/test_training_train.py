@@ -244,7 +244,7 @@ def test_training_starts_from_weights_of_other_classes(tmp_path):
         ('{"epoch": 3}', "'epoch' is unknown.*accepted are epochs, "),
         ('{"epochs": "3"}', "'epochs' = '3'"),
         ('{"epochs": 0}', "out of range: epochs = 0"),
-        ('{"image_size": 100}', "out of range: image_size = 100"),
+        ('{"image_size": 16}', "out of range: image_size = 16"),
         ("[]", "must be a JSON object"),
         ("{", "cannot read the recipe"),
     ],

@@ -54,7 +54,7 @@ class Recipe:
             "ema_decay": 0 <= self.ema_decay < 1,
             "num_segments": 2 <= self.num_segments <= 64,
             "shift_stages": all(stage in (1, 2, 3, 4) for stage in self.shift_stages),
-            "image_size": self.image_size >= 32 and self.image_size % 32 == 0,
+            "image_size": 32 <= self.image_size <= 1024,
             "length_s": self.length_s > 0,
             "stride_s": self.stride_s > 0,
         }
