@@ -167,10 +167,14 @@ def _labels(
 
 
 def _window(trained: TrainedFacts, options: ConvertOptions) -> tuple[float, float]:
-    length_s = options.length_s or trained.length_s or DEFAULT_LENGTH_S
+    length_s = _first(options.length_s, trained.length_s, DEFAULT_LENGTH_S)
     # A stride belongs to its length: one from the file does not outlive a new length.
     trained_stride_s = trained.stride_s if options.length_s is None else None
-    return length_s, options.stride_s or trained_stride_s or length_s / 2
+    return length_s, _first(options.stride_s, trained_stride_s, length_s / 2)
+
+
+def _first(*values: float | None) -> float:
+    return next(value for value in values if value is not None)
 
 
 def _check_out(out: Path, force: bool) -> None:

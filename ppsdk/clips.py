@@ -87,7 +87,11 @@ def _read_clip(file: VideoFile, choose: Choose, roi: Roi | None) -> Clip:
 def _clip_around_damage(
     file: VideoFile, expected: FrameTimes, decoded: FrameTimes, choose: Choose, roi: Roi | None
 ) -> Clip:
-    """Lost frames keep their place in time: the nearest that decodes stands in for them."""
+    """Lost frames keep their place in time: the nearest that decodes stands in for them. What is
+    lost behind the last that decodes is not there to be sampled.
+    """
+    kept_s = expected.pts_s[expected.pts_s < decoded.end_s - 1e-6]
+    expected = FrameTimes(kept_s, decoded.end_s)
     wanted = _nearest(decoded.pts_s, expected.pts_s[choose(expected)])
     images = _read_again(file, wanted, decoded, roi)
     return _clip(images, wanted, _nearest(expected.pts_s, decoded.pts_s[wanted]), decoded)

@@ -18,7 +18,7 @@ from ppsdk.facts import ModelFacts
 from ppsdk.model import Network, Precision
 from ppsdk.preprocess import check_roi, crop_for_model, cut_roi
 from ppsdk.records import ActionEvent, Clip, Frame, Image, Roi, WindowScores
-from ppsdk.sampling import Sampling, WindowGrid, check_sampling, cut_windows
+from ppsdk.sampling import Sampling, WindowGrid, check_sampling, check_seconds, cut_windows
 from ppsdk.sources import Decoder, Source, SourceRef, open_source
 
 Item = TypeVar("Item")
@@ -215,6 +215,7 @@ class Recognizer:
         if length_s is None:
             length_s = facts.length_s
         if stride_s is None:
+            check_seconds("length_s", length_s)
             stride_s = facts.stride_s * length_s / facts.length_s
         return WindowGrid.from_seconds(length_s, stride_s, facts.num_segments)
 

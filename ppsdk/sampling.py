@@ -75,6 +75,13 @@ def random_indices(
     return np.where(edges[1:] > edges[:-1], drawn, full_indices(pts_s, end_s, num_segments))
 
 
+def check_seconds(name: str, value: float) -> None:
+    """Raise ValueError, naming the value, unless it is a number above 0 and at most a day."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not (is_number and 0 < value <= DAY_S):
+        raise ValueError(f"{name} is {value!r}: must be more than 0 seconds, at most {DAY_S}")
+
+
 @dataclass(frozen=True)
 class WindowGrid:
     """A stream's time in segments: a window is num_segments of them, and so is the stride."""
@@ -88,12 +95,8 @@ class WindowGrid:
         """stride_s is rounded to whole segments, at least one. Raises ValueError unless both are
         more than 0 and at most a day, and a segment lasts a tenth of a millisecond or more.
         """
-        for name, value in (("length_s", length_s), ("stride_s", stride_s)):
-            is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if not (is_number and 0 < value <= DAY_S):
-                raise ValueError(
-                    f"{name} is {value!r}: must be more than 0 seconds, at most {DAY_S}"
-                )
+        check_seconds("length_s", length_s)
+        check_seconds("stride_s", stride_s)
         segment_s = length_s / num_segments
         if segment_s < SHORTEST_SEGMENT_S:
             raise ValueError(

@@ -61,8 +61,7 @@ def test_a_truncated_file_gives_the_frames_that_decode_and_a_warning(sampling, c
     with caplog.at_level(logging.WARNING):
         clip = sample_clip(SYNTH / "trunc_half_faststart.mp4", sampling=sampling)
     indices = [barcode.read(image).index for image in clip.images]
-    assert indices == clip.frame_indices.tolist() == sorted(indices)
-    assert len(set(indices)) >= 15
+    assert indices == clip.frame_indices.tolist() == sorted(set(indices))
     # Whether the last of 25 packets, cut in half, gives a picture is up to FFmpeg's version.
     assert indices[-1] in ((22, 23) if sampling == "full" else (15,))
     assert "trunc_half_faststart.mp4: damaged: " in caplog.text

@@ -308,7 +308,7 @@ def test_force_through_a_link_replaces_what_it_names(run, tmp_path):
     assert names == ["labels.txt", "link", "out", "x.pdparams"]
 
 
-@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1.0])
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -1.0, 0.0])
 def test_a_window_that_no_model_may_have_is_not_saved(run, tmp_path, seconds):
     with pytest.raises(ModelError, match="length_s is .*: must be seconds above 0"):
         run(SEEDED, length_s=seconds)

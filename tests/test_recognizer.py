@@ -203,6 +203,12 @@ def test_many_large_frames_are_classified_in_little_memory(recognizer):
     assert scores.frame_indices.tolist()[-1] == 375 and peak < 200e6
 
 
+@pytest.mark.parametrize("length_s", ["2", float("nan"), 0, True])
+def test_a_length_that_is_no_time_is_named(recognizer, length_s):
+    with pytest.raises(ValueError, match="length_s is .*: must be more than 0 seconds"):
+        recognizer.windows(SYNTH / "base_64.mp4", length_s=length_s)
+
+
 @pytest.mark.parametrize("roi", ["abcd", 5, (0, 0, 1), (0, 0, None, 1)])
 def test_regions_that_are_none(recognizer, roi):
     with pytest.raises(ValueError, match=r"roi is .*must be \(x0, y0, x1, y1\)"):
