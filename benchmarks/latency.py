@@ -1,7 +1,7 @@
-"""Where a window's time goes: python benchmarks/latency.py MODEL_DIR VIDEO
+"""Where a window's time goes: python benchmarks/latency.py MODEL_DIR VIDEO [--int8 DIR]
 
-Decoding, preprocessing, and the network in f32, in bf16 where the CPU has it, and on one thread,
-in turns; medians and 95th percentiles in ms.
+Decoding, preprocessing, and the network in f32, in bf16 where the CPU has it, on one thread, and of
+the INT8 model, in turns; medians and 95th percentiles in ms.
 """
 
 from __future__ import annotations
@@ -22,20 +22,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model_dir", type=Path)
     parser.add_argument("video", type=Path)
+    parser.add_argument("--int8", type=Path, help="the same model, quantized")
     parser.add_argument("--repeats", type=int, default=30)
     args = parser.parse_args()
     f32 = Recognizer(args.model_dir)
     bf16 = Recognizer(args.model_dir, precision="bf16")
     single = Recognizer(args.model_dir, num_threads=1)
     clip = sample_clip(args.video, num_segments=f32.num_segments, sampling="paddlevideo")
-    crops = np.stack([crop_for_model(image) for image in clip.images])
+    sizes = {"image_size": f32.facts.image_size, "short_side": f32.facts.short_side}
+    crops = np.stack([crop_for_model(image, **sizes) for image in clip.images])
     contenders: dict[str, Callable[[], object]] = {
         "decode": lambda: sample_clip(args.video, num_segments=f32.num_segments),
-        "preprocess": lambda: [crop_for_model(image) for image in clip.images],
+        "preprocess": lambda: [crop_for_model(image, **sizes) for image in clip.images],
         "network f32": lambda: f32.logits(crops),
         f"network bf16 (runs {bf16.precision_executed})": lambda: bf16.logits(crops),
         "network f32, 1 thread": lambda: single.logits(crops),
     }
+    if args.int8 is not None:
+        int8 = Recognizer(args.int8)
+        contenders["network INT8"] = lambda: int8.logits(crops)
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(args.repeats):
         for name, run in contenders.items():

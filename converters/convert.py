@@ -86,7 +86,7 @@ def convert(checkpoint_path: Path, out: Path, options: ConvertOptions) -> Conver
     model = build_model(fuse(weights, architecture), architecture)
     logits, difference = verify(model, weights, architecture, facts, checkpoint_path)
     facts = replace(facts, self_test=tuple(float(x) for x in logits[:16]))
-    with _written_whole(out, force=options.force) as folder:
+    with written_whole(out, force=options.force) as folder:
         save_model(model, facts, folder)
     return Conversion(out, facts, len(weights), _segments_from(facts, trained, options), difference)
 
@@ -105,8 +105,7 @@ def verify(
     logits of 10 the bound is 1e-5 of the largest, for float32 carries no more.
     """
     clip = normalize(self_test_crops(facts))
-    compiled = ov.Core().compile_model(model, "CPU", {hints.inference_precision: ov.Type.f32})
-    logits = np.array(compiled(clip)[0][0], np.float32)
+    logits = run_f32(model, clip)
     with np.errstate(over="ignore", invalid="ignore"):  # checked right below
         expected = reference_logits(weights, architecture, clip)
     if not np.isfinite(expected).all():
@@ -120,6 +119,12 @@ def verify(
             f"at most {bound:.0e} is accepted: not saved"
         )
     return logits, difference
+
+
+def run_f32(model: ov.Model, clip: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Normalised float32 (num_segments, 3, S, S) -> float32 logits (classes,)."""
+    compiled = ov.Core().compile_model(model, "CPU", {hints.inference_precision: ov.Type.f32})
+    return np.array(compiled(clip)[0][0], np.float32)
 
 
 def _segments_from(facts: ModelFacts, trained: TrainedFacts, options: ConvertOptions) -> str:
@@ -196,7 +201,7 @@ def _check_out(out: Path, force: bool) -> None:
 
 
 @contextmanager
-def _written_whole(out: Path, *, force: bool) -> Iterator[Path]:
+def written_whole(out: Path, *, force: bool) -> Iterator[Path]:
     """A temporary folder beside `out` that takes its place at the end, or leaves nothing."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

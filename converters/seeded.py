@@ -1,4 +1,4 @@
-"""A checkpoint with seeded, untrained weights, for tests and for the demo.
+"""A checkpoint with seeded, untrained weights, for tests and for `ppsdk selftest`.
 
 The draws, in their order, are those of the generator whose checkpoints PaddleVideo itself was run
 on, so its golden logits apply to these too. Activations keep a sane scale and every batch norm is

@@ -1,4 +1,7 @@
-"""Recognise actions in a camera, a URL or a file: python examples/webcam_stream.py --model DIR"""
+"""Recognise actions in a camera, a URL or a file: python examples/webcam_stream.py --model DIR
+
+Without --model the bundled one looks for what is done in the work cell of `ppsdk demo`.
+"""
 
 import argparse
 import json
@@ -8,11 +11,12 @@ import sys
 import cv2
 
 from ppsdk import Recognizer, open_source
+from ppsdk.demo.run import BUNDLED
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", required=True, help="folder written by `ppsdk convert`")
+    parser.add_argument("--model", default=BUNDLED, help="folder written by `ppsdk convert`")
     parser.add_argument("--source", default="0", help="camera index, URL or file")
     args = parser.parse_args()
     label = "..."

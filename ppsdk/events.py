@@ -22,8 +22,9 @@ def detect_events(
 ) -> Generator[ActionEvent, None, None]:
     """One event a window, with its best label; with merge, one for neighbours of the same label.
 
-    An event runs from the start of its first window to the end of its last; windows with a hole
-    between them are no neighbours. It is given when it has ended, in the order of start times.
+    An event runs from the start of its first window to the end of its last; where that overlaps the
+    next event, both are cut in the middle of the overlap. Windows with a hole between them are no
+    neighbours. An event is given when it has ended, in the order of start times.
     started_at tells the wall-clock time of second 0 once it is known, None for files.
     """
     pending: ActionEvent | None = None
@@ -35,6 +36,8 @@ def detect_events(
             elif merge and _continues(pending, event):
                 pending = _joined(pending, event)
             else:
+                if merge:
+                    pending, event = _apart(pending, event)
                 yield _with_wall_clock(pending, started_at())
                 pending = event
     except (VideoError, KeyboardInterrupt):
@@ -65,6 +68,14 @@ def _continues(earlier: ActionEvent, later: ActionEvent) -> bool:
 def _joined(earlier: ActionEvent, later: ActionEvent) -> ActionEvent:
     end_s, score = max(earlier.end_s, later.end_s), max(earlier.score, later.score)
     return replace(earlier, end_s=end_s, score=score)
+
+
+def _apart(earlier: ActionEvent, later: ActionEvent) -> tuple[ActionEvent, ActionEvent]:
+    """The windows of both say where one ends and the other starts: half-way."""
+    if later.start_s >= earlier.end_s:
+        return earlier, later
+    middle_s = (later.start_s + earlier.end_s) / 2
+    return replace(earlier, end_s=middle_s), replace(later, start_s=middle_s)
 
 
 def _with_wall_clock(event: ActionEvent, started_at: datetime | None) -> ActionEvent:

@@ -1,23 +1,40 @@
-"""Lists of labelled clips: `manifest.csv` with path, label and, maybe, group and split."""
+"""Lists of labelled clips: `manifest.csv` with path, label and, maybe, group, split, start_s and
+end_s (an interval of a long recording), and roi ("x0 y0 x1 y1" in fractions of the picture).
+"""
 
 from __future__ import annotations
 
 import csv
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from ppsdk.errors import VideoError
+from ppsdk.preprocess import check_roi
+from ppsdk.records import Roi
 
 
 @dataclass(frozen=True)
 class LabelledClip:
-    """name: the path as the manifest has it. path: where the file is. group: clips of one take."""
+    """name: the path as the manifest has it. path: where the file is. group: clips of one take.
+
+    span_s: (start_s, end_s) of an interval in a long recording; None is the whole file.
+    """
 
     name: str
     path: Path
     label: str
-    group: str
-    split: str
+    group: str = ""
+    split: str = ""
+    span_s: tuple[float, float] | None = None
+    roi: Roi | None = None
+
+    def window_s(self, length_s: float) -> tuple[float, float] | None:
+        """The window of length_s in the middle of the interval; None for a whole file."""
+        if self.span_s is None:
+            return None
+        start_s = max(0.0, sum(self.span_s) / 2 - length_s / 2)
+        return start_s, start_s + length_s
 
 
 def read_manifest(
@@ -39,17 +56,17 @@ def read_manifest(
         raise VideoError(f"{manifest}: must be CSV with the columns path and label, and some rows")
     if split is not None and "split" not in columns:
         raise VideoError(f"{manifest}: has no column split: cannot choose split {split!r}")
-    clips = [
-        LabelledClip(
-            name=row["path"],
-            path=manifest.parent / row["path"],
-            label=row["label"] or "",
-            group=row.get("group") or "",
-            split=row.get("split") or "",
-        )
-        for row in rows
-        if row["path"]
-    ]
+    clips, problems = [], []
+    for number, row in enumerate(rows, start=2):
+        if not row["path"]:
+            continue
+        try:
+            clips.append(_clip_of_row(row, manifest.parent))
+        except ValueError as error:
+            problems.append(f"line {number}: {error}")
+    if problems:
+        more = f" and {len(problems) - 10} more" if len(problems) > 10 else ""
+        raise VideoError(f"{manifest}: {'; '.join(problems[:10])}{more}")
     splits = sorted({clip.split for clip in clips})
     clips = [clip for clip in clips if split in (None, clip.split)]
     if not clips:
@@ -62,3 +79,39 @@ def read_manifest(
             f"{', '.join((labels or ())[:10])}"
         )
     return clips
+
+
+def _clip_of_row(row: dict[str, str], folder: Path) -> LabelledClip:
+    roi = _numbers(row, "roi", 4)
+    check_roi(roi)  # type: ignore[arg-type]
+    start, end = _numbers(row, "start_s", 1), _numbers(row, "end_s", 1)
+    if (start is None) != (end is None):
+        raise ValueError("start_s and end_s: must both be given, or neither")
+    span_s = None if start is None or end is None else (start[0], end[0])
+    if span_s is not None and not 0 <= span_s[0] < span_s[1]:
+        raise ValueError(
+            f"start_s {span_s[0]:g}, end_s {span_s[1]:g}: must be 0 <= start_s < end_s"
+        )
+    return LabelledClip(
+        name=row["path"],
+        path=folder / row["path"],
+        label=row["label"] or "",
+        group=row.get("group") or "",
+        split=row.get("split") or "",
+        span_s=span_s,
+        roi=roi,  # type: ignore[arg-type]
+    )
+
+
+def _numbers(row: dict[str, str], column: str, count: int) -> tuple[float, ...] | None:
+    text = (row.get(column) or "").strip()
+    if not text:
+        return None
+    try:
+        values = tuple(float(part) for part in text.split())
+    except ValueError:
+        values = ()
+    if len(values) != count or not all(math.isfinite(value) for value in values):
+        what = "a number" if count == 1 else f"{count} numbers with spaces between"
+        raise ValueError(f"{column} is {text!r}: must be {what}")
+    return values

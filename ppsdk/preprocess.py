@@ -47,7 +47,11 @@ def cut_roi(image: Image, roi: Roi | None) -> Image:
 
 def crop_for_model(image: Image, *, image_size: int = 224, short_side: int = 256) -> Image:
     """uint8 (H, W, 3) of any size -> uint8 (image_size, image_size, 3), what the network sees."""
-    image = scale_for_model(image, short_side=short_side)
+    return centre_crop(scale_for_model(image, short_side=short_side), image_size)
+
+
+def centre_crop(image: Image, image_size: int) -> Image:
+    """uint8 (H, W, 3), both sides image_size or more -> (image_size, image_size, 3)."""
     height, width = image.shape[:2]
     left, top = round((width - image_size) / 2), round((height - image_size) / 2)
     return np.ascontiguousarray(image[top : top + image_size, left : left + image_size])

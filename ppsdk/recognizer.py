@@ -101,13 +101,15 @@ class Recognizer:
         *,
         sampling: Sampling = "full",
         roi: Roi | None = None,
+        span_s: tuple[float, float] | None = None,
         decoder: Decoder = "auto",
         fps: float | None = None,
     ) -> WindowScores:
         """One answer for a whole file, or for all the frames of an iterable.
 
         sampling: "full" (the whole clip, by time) or "paddlevideo" (the reference's rule).
-        roi: (x0, y0, x1, y1) in fractions of the picture, cut out first.
+        roi: (x0, y0, x1, y1) in fractions of the picture, cut out first. span_s: (start, end) of
+        the part of a file that is meant, in seconds; the whole file unless given.
         decoder: for files, see `open_source`; fps: for bare arrays (1 unless given).
         Raises VideoError for a source that gives no frames.
         """
@@ -118,9 +120,12 @@ class Recognizer:
                 num_segments=self.num_segments,
                 sampling=sampling,
                 roi=roi,
+                span_s=span_s,
                 decoder=decoder,
             )
         else:
+            if span_s is not None:
+                raise ValueError("span_s is for files: give the frames that are meant")
             with open_source(path_or_frames, fps=fps) as source:
                 clip = sample_frames(
                     source, self._crop, num_segments=self.num_segments, sampling=sampling, roi=roi

@@ -56,7 +56,14 @@ def paddlevideo_indices(num_frames: int, num_segments: int) -> NDArray[np.int64]
 
 def full_indices(pts_s: NDArray[np.float64], end_s: float, num_segments: int) -> NDArray[np.int64]:
     """The frame nearest the centre of each equal segment of [0, end_s]; of two, the earlier."""
-    centres = (np.arange(num_segments) + 0.5) * end_s / num_segments
+    return span_indices(pts_s, 0.0, end_s, num_segments)
+
+
+def span_indices(
+    pts_s: NDArray[np.float64], start_s: float, end_s: float, num_segments: int
+) -> NDArray[np.int64]:
+    """The same for the segments of [start_s, end_s]."""
+    centres = start_s + (np.arange(num_segments) + 0.5) * (end_s - start_s) / num_segments
     after = np.searchsorted(pts_s, centres).clip(0, len(pts_s) - 1)
     before = (after - 1).clip(0)
     is_after = pts_s[after] - centres < centres - pts_s[before] - _TIE_S

@@ -8,11 +8,15 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from conftest import SYNTH
 from stallserver import Camera
 
 from converters.seeded import seeded_weights, write_pdparams
+from ppsdk import Recognizer
+from ppsdk.cli import _evaluate
+from ppsdk.manifest import read_manifest
 
 
 def run(*arguments, **options):
@@ -180,6 +184,24 @@ def test_evaluate(small_dir, manifest):
     assert "top-1" in run("evaluate", manifest, "--model", small_dir).stdout
 
 
+def test_evaluate_looks_at_the_interval_and_the_region(small_dir, tmp_path):
+    """One row a second of the same file, and one of its left half: three different answers."""
+    rows = ["path,label,start_s,end_s,roi", "a.mp4,class_000,0.2,0.8,", "a.mp4,class_000,1.2,1.8,"]
+    rows += ["a.mp4,class_000,0.2,0.8,0 0 0.5 1"]
+    (tmp_path / "m.csv").write_text("\n".join(rows))
+    shutil.copy(SYNTH / "base_64.mp4", tmp_path / "a.mp4")
+    with Recognizer(small_dir) as recognizer:
+        told = [
+            recognizer.classify(SYNTH / "base_64.mp4", span_s=span, roi=roi).logits
+            for span, roi in (((0, 1), None), ((1, 2), None), ((0, 1), (0, 0, 0.5, 1)))
+        ]
+        clips = read_manifest(tmp_path / "m.csv")
+        evaluation, errors = _evaluate(recognizer, clips, "full")
+    assert not errors and len({tuple(logits) for logits in told}) == 3
+    for scores, logits in zip(evaluation.scores, told, strict=True):
+        assert np.array_equal(scores.logits, logits)
+
+
 def test_evaluate_reports_unreadable_clips_and_goes_on(small_dir, manifest):
     with manifest.open("a") as file:
         file.write("html_404.mp4,class_000,c,test\n")
@@ -218,13 +240,13 @@ def test_evaluate_shows_progress_on_a_terminal(small_dir, manifest):
     os.close(follower)
 
 
-def test_demo_compares_with_the_reference(tmp_path):
-    done = run("demo", "--json", "--out", tmp_path / "model")
+def test_selftest_compares_with_the_reference(tmp_path):
+    done = run("selftest", "--json", "--out", tmp_path / "model")
     told = json.loads(done.stdout)
     assert done.returncode == 0 and done.stderr == ""
     assert told["right"] and told["reference_max_abs_diff"] < 5e-3
     assert told["events"] and (tmp_path / "model" / "model.xml").exists()
-    assert "right" in run("demo").stdout
+    assert "right" in run("selftest").stdout
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell")

@@ -263,3 +263,25 @@ def test_real_files_from_bug_reports_are_read_whole(shared):
         assert frames[0].pts_s == 0 and all(
             later.pts_s > earlier.pts_s for earlier, later in zip(frames, frames[1:], strict=False)
         ), path.name
+
+
+@pytest.mark.parametrize("sampling", ["full", "random"])
+def test_a_part_of_a_file(sampling):
+    """25 pictures a second: from 10 s to 12 s are those from 250 to 299, 12.5 a segment."""
+    options = {"sampling": sampling, "num_segments": 4, "seed": 1}
+    clip = sample_clip(SYNTH / "long_3000.mp4", span_s=(10, 12), **options)
+    codes = [barcode.read(image).index for image in clip.images]
+    assert codes == clip.frame_indices.tolist()
+    assert (clip.start_s, clip.end_s) == (10, 12)
+    if sampling == "full":
+        assert codes == [256, 269, 281, 294]
+    assert all(249.5 + 12.5 * i <= code <= 263 + 12.5 * i for i, code in enumerate(codes))
+
+
+def test_a_part_ends_with_the_file_and_must_have_frames():
+    clip = sample_clip(SYNTH / "base_64.mp4", span_s=(2, 9), num_segments=2)
+    assert clip.end_s == pytest.approx(2.56) and clip.frame_indices.tolist() == [53, 60]
+    with pytest.raises(VideoError, match="no frame from 3 s to 4 s: it ends at 2.56 s"):
+        sample_clip(SYNTH / "base_64.mp4", span_s=(3, 4))
+    with pytest.raises(ValueError, match="must be 0 <= start < end"):
+        sample_clip(SYNTH / "base_64.mp4", span_s=(2, 1))

@@ -1,11 +1,12 @@
 """The work cell: its truth, its reversals, and that training and demo share nothing."""
 
+import colorsys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from ppsdk.demo.cell import CHANGES, LABELS, REVERSE_OF, plan_steps
+from ppsdk.demo.cell import CHANGES, LABELS, OWN_LABELS, PARTS, REVERSE_OF, plan_steps
 from ppsdk.demo.looks import draw_looks, scene_rng
 from ppsdk.demo.pose import pose_at
 from ppsdk.demo.render import FPS, HEIGHT, WIDTH, Scene
@@ -15,7 +16,7 @@ from ppsdk.demo.render import FPS, HEIGHT, WIDTH, Scene
 def test_steps_follow_from_each_other_without_gaps(seed):
     steps = plan_steps(np.random.default_rng(seed), 60.0, tray_places=4)
     assert steps[0].start_s == 0 and steps[-1].end_s == 60
-    part = "tray"
+    part = steps[0].part
     for earlier, later in zip(steps, steps[1:], strict=False):
         assert earlier.end_s == later.start_s
         assert (earlier.label, later.label) != ("idle", "idle")
@@ -24,6 +25,11 @@ def test_steps_follow_from_each_other_without_gaps(seed):
         if step.label != "idle":
             before, part = CHANGES[step.label]
             assert before == step.part
+
+
+def test_scenes_begin_anywhere_in_the_work():
+    begun = {plan_steps(np.random.default_rng(s), 9.0, tray_places=4)[0].part for s in range(40)}
+    assert begun == set(PARTS)
 
 
 def test_every_action_occurs_about_as_often_as_its_reversal():
@@ -84,11 +90,33 @@ def test_frames_have_their_times():
 
 
 def test_training_cannot_draw_a_scene_of_the_demo():
-    """Cameras and hues come from ranges that do not overlap, whatever the seeds."""
-    turns = {
-        split: np.array([draw_looks(split, scene_rng(split, s)).turn_deg for s in range(400)])
-        for split in ("train", "demo")
+    """Cameras and colours come from ranges that do not overlap, whatever the seeds."""
+
+    def hue(colour):
+        return 360 * colorsys.rgb_to_hsv(*(value / 255 for value in colour))[0]
+
+    splits = ("train", "demo", "own")
+    looks = {
+        split: [draw_looks(split, scene_rng(split, s)) for s in range(300)] for split in splits
     }
-    for turn in turns["demo"]:
-        assert np.abs(turns["train"] - turn).min() > 0.1
-    assert scene_rng("train", 3).random() != scene_rng("demo", 3).random()
+    for split in ("demo", "own"):
+        for of in (
+            lambda look: look.turn_deg,
+            lambda look: hue(look.part),
+            lambda look: hue(look.tray),
+            lambda look: (hue(look.tool) + 90) % 360,
+        ):
+            train = np.array([of(look) for look in looks["train"]])
+            assert min(np.abs(train - of(look)).min() for look in looks[split]) > 0.1
+    draws = {scene_rng(split, 3).random() for split in splits}
+    assert len(draws) == 3
+
+
+def test_own_actions_are_others_and_each_has_its_movement():
+    assert not set(OWN_LABELS) & set(LABELS)
+    for label in OWN_LABELS:
+        scene = Scene.of_own_action(5, label)
+        times = np.arange(0, scene.length_s, 0.01)
+        hands = np.array([pose_at(scene.steps[0], t, scene.looks).hand for t in times])
+        assert np.hypot(*np.diff(hands, axis=0).T).max() < 0.03, label
+        assert np.abs(hands - scene.looks.rest_at).max() > 0.1, label

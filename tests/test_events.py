@@ -30,6 +30,13 @@ def test_equal_neighbours_are_one_event_with_the_best_score():
     assert event.start_time is None
 
 
+def test_where_events_overlap_they_part_in_the_middle():
+    """Windows of 2 s each second; from the third on it runs: 2 to 4 says run, 1 to 3 said jump."""
+    windows = [window(i, i + 2, "jump" if i < 2 else "run") for i in range(4)]
+    events = detect_events(windows, source="")
+    assert spans(events) == [("jump", 0, 2.5), ("run", 2.5, 5)]
+
+
 def test_other_labels_and_holes_separate():
     windows = [window(0, 2, "jump"), window(2, 4, "run"), window(4, 6, "run"), window(9, 11, "run")]
     told = [("jump", 0, 2), ("run", 2, 6), ("run", 9, 11)]

@@ -17,7 +17,7 @@ CHECKPOINTS = {"dml_16f_lta": None, "plain_16f": 16, "plain_8f_lta": None}
 
 def test_the_rendered_clip(seeded_dir):
     """Golden logits of the clip that may be shipped, so that a newcomer proves the same."""
-    from ppsdk.demo import HERE
+    from ppsdk.selftest import HERE
 
     told = np.float32(json.loads((HERE / "golden.json").read_text())["logits"])
     with Recognizer(seeded_dir) as recognizer:

@@ -37,7 +37,7 @@ def crops():
 
 @pytest.fixture(scope="module")
 def told():
-    from ppsdk.demo import HERE
+    from ppsdk.selftest import HERE
 
     return np.float32(json.loads((HERE / "golden.json").read_text())["logits"])
 

@@ -18,7 +18,8 @@ from converters.checkpoint import read_checkpoint  # noqa: E402
 from ppsdk import ModelError, Recognizer, VideoError, sample_clip  # noqa: E402
 from ppsdk.preprocess import crop_for_model  # noqa: E402
 from training.augment import augment, draw_frames, multi_scale_crop  # noqa: E402
-from training.data import cache_clips, read_clip_sets  # noqa: E402
+from training.cache import CachedClip, cache_clips  # noqa: E402
+from training.data import read_clip_sets  # noqa: E402
 from training.fit import start_from  # noqa: E402
 from training.network import NetworkOptions, PPTSMv2, load_network  # noqa: E402
 from training.recipe import Recipe, read_recipe  # noqa: E402
@@ -91,10 +92,11 @@ def test_without_shift_and_attention_it_is_left_with_chance(lamps, tmp_path):
     "changes",
     [
         {"videomix_alpha": 0.2, "label_smoothing": 0.1},
-        {"dml": True},
+        {"dml": "self", "frozen_stages": 1},
         {"ema_decay": 0.9, "flip": True, "bf16": True},
+        {"optimizer": "adamw", "peak_rate": 1e-3, "frame_loss": 0.5},
     ],
-    ids=["mix", "dml", "ema"],
+    ids=["mix", "dml", "ema", "adamw"],
 )
 def test_a_run_that_is_killed_goes_on_to_the_same_result(changes, few, tmp_path, monkeypatch):
     from training import fit as module
@@ -125,6 +127,43 @@ def test_a_run_that_is_killed_goes_on_to_the_same_result(changes, few, tmp_path,
         assert all(np.array_equal(one.arrays[k], other.arrays[k]) for k in one.arrays)
 
 
+def test_frozen_stages_stay_as_they_are(few, tmp_path):
+    given = PPTSMv2(NetworkOptions(2, num_segments=4))
+    weights = tmp_path / "given.safetensors"
+    save_weights(given, weights, TrainedAs(("a", "b"), 1, 1, "seeded", image_size=64))
+    recipe = tiny(epochs=1, num_segments=4, frozen_stages=2)
+    done = train(few, tmp_path / "out", recipe, init=weights)
+    before, after = given.state_dict(), load_network(done.best_weights).state_dict()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert not any(name.startswith(("stem.", "stages.0.", "stages.1.")) for name in moved)
+    assert {name.split(".")[1] for name in moved if name.startswith("stages.")} == {"2", "3"}
+
+
+def test_it_learns_with_any_peer(few, tmp_path):
+    """The peer moves too, by its own loss."""
+    peers = []
+
+    def make_peer(num_classes, recipe):
+        pixels = recipe.num_segments * 3 * recipe.image_size**2
+        peer = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(pixels, num_classes))
+        peers.append((peer, peer[1].weight.detach().clone()))
+        return peer
+
+    train(few, tmp_path, tiny(epochs=1, num_segments=4, dml="peer"), make_peer=make_peer)
+    ((peer, before),) = peers
+    assert not torch.equal(peer[1].weight, before)
+
+
+def test_logs_for_tensorboard(few, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    done = train(few, tmp_path, tiny(epochs=2, num_segments=4))
+    board = EventAccumulator(str(tmp_path / "tensorboard"))
+    board.Reload()
+    told = [(event.step, event.value) for event in board.Scalars("train_loss")]
+    assert told == [(row.epoch, pytest.approx(row.train_loss)) for row in done.history]
+
+
 def test_a_folder_of_another_recipe_is_not_gone_on_with(few, tmp_path):
     train(few, tmp_path / "out", tiny(epochs=1, num_segments=4))
     with pytest.raises(ModelError, match="state.pt: is of another recipe or data"):
@@ -139,8 +178,8 @@ def test_cached_crops_are_those_of_inference(few, tmp_path):
     cached = cache_clips(sets.held_out, sets.labels, TINY, tmp_path)
     clip = sample_clip(sets.held_out[0].path, num_segments=8)
     crops = [crop_for_model(image, image_size=64, short_side=73) for image in clip.images]
-    assert np.array_equal(cached[0].crops, np.stack(crops))
-    assert cached[0].frames.shape == (8, 4, 73, 97, 3)
+    assert np.array_equal(cached[0].crops(0), np.stack(crops))
+    assert cached[0].candidates.shape == (1, 8, 4) and cached[0].frames.shape[1:] == (73, 97, 3)
     assert [clip.label_id for clip in cached] == [0, 1]
     before = sorted(path.stat().st_mtime_ns for path in tmp_path.iterdir())
     cache_clips(sets.held_out, sets.labels, TINY, tmp_path)
@@ -148,31 +187,39 @@ def test_cached_crops_are_those_of_inference(few, tmp_path):
 
 
 def test_augmentation_draws_one_frame_of_each_segment_and_one_crop_of_all():
-    frames = np.zeros((4, 3, 40, 60, 3), np.uint8)
-    frames += (10 * np.arange(4)[:, None] + np.arange(3))[..., None, None, None].astype(np.uint8)
+    def clip(frames, candidates):
+        return CachedClip(0, frames, candidates, candidates[:, :, 0], np.arange(len(frames)), 32)
+
+    frames = (
+        np.zeros((24, 40, 60, 3), np.uint8) + np.arange(24, dtype=np.uint8)[:, None, None, None]
+    )
+    candidates = np.arange(24).reshape(2, 4, 3)  # two windows of four segments
     rng = np.random.default_rng(0)
-    drawn = np.array([draw_frames(frames, rng)[:, 0, 0, 0] for _ in range(200)])
-    assert (drawn // 10 == np.arange(4)).all() and set((drawn % 10).ravel()) == {0, 1, 2}
+    drawn = np.array([draw_frames(clip(frames, candidates), rng) for _ in range(300)])
+    assert (np.diff(drawn // 3, axis=1) == 1).all() and set(drawn.ravel()) == set(range(24))
+    assert set(drawn[:, 0] // 12) == {0, 1}
     ramp = np.tile(np.arange(60, dtype=np.uint8), (4, 40, 1))[..., None].repeat(3, -1)
     for _ in range(50):
         crop = multi_scale_crop(ramp, 32, (1.0, 0.75), rng)
         assert crop.shape == (4, 32, 32, 3) and (crop == crop[:1]).all()
         # 30 or 40 of the 60 columns, less what the resize rounds off at both ends.
         assert 26 <= int(crop[0, 0, -1, 0]) - int(crop[0, 0, 0, 0]) <= 39
+    still = clip(ramp, np.arange(4).reshape(1, 4, 1))
     seen = {
         bool(c[0, 0, 0, 0] > c[0, 0, -1, 0])
-        for c in (
-            augment(ramp[:, None], image_size=32, scales=(1.0,), flip=True, rng=rng)
-            for _ in range(50)
-        )
+        for c, _ in (augment(still, scales=(1.0,), flip=True, rng=rng) for _ in range(50))
     }
     assert seen == {True, False}
+    crops, frame_labels = augment(clip(frames, candidates), scales=(1.0,), flip=False, rng=rng)
+    assert frame_labels.tolist() == crops[:, 0, 0, 0].tolist()
 
 
 def test_all_that_is_wrong_with_the_data_is_listed_at_once(tmp_path):
     rows = ["path,label,group,split"]
     rows += ["base_64.mp4,a,g1,train", "short_16.mp4,b,g1,test", "gone.mp4,a,g2,test"]
+    rows += ["junk.mp4,a,g3,train"]
     (tmp_path / "manifest.csv").write_text("\n".join(rows))
+    (tmp_path / "junk.mp4").write_bytes(b"junk")
     for name in ("base_64.mp4", "short_16.mp4"):
         shutil.copy(SYNTH / name, tmp_path / name)
     with pytest.raises(VideoError) as caught:
@@ -181,6 +228,7 @@ def test_all_that_is_wrong_with_the_data_is_listed_at_once(tmp_path):
         "split 'train' has no clips of 'b'",
         "groups in both splits: g1",
         "1 files are missing: gone.mp4",
+        "junk.mp4: cannot open as video",
     ):
         assert part in str(caught.value)
 
@@ -209,10 +257,10 @@ def test_unreadable_clips_are_listed_before_training(few, tmp_path):
     ("make", "says"),
     [
         (lambda d: None, "has neither a manifest.csv nor folders"),
-        (lambda d: (d / "a").mkdir(), "class 'a' has no clips"),
+        (lambda d: (d / "a").mkdir(), "classes without clips: 'a'"),
         (
             lambda d: (d / "manifest.csv").write_text("path,label\nx.mp4,a\n"),
-            "split 'test' has no clips of 'a'; 1 classes: at least two are needed; 1 files",
+            "1 files are missing: x.mp4; split 'test' has no clips of 'a'; 1 classes: at least two",
         ),
     ],
 )
@@ -244,6 +292,8 @@ def test_training_starts_from_weights_of_other_classes(tmp_path):
         ('{"epoch": 3}', "'epoch' is unknown.*accepted are epochs, "),
         ('{"epochs": "3"}', "'epochs' = '3'"),
         ('{"epochs": 0}', "out of range: epochs = 0"),
+        ('{"dml": "teacher"}', "out of range: dml = teacher"),
+        ('{"frozen_stages": 5}', "out of range: frozen_stages = 5"),
         ('{"image_size": 16}', "out of range: image_size = 16"),
         ("[]", "must be a JSON object"),
         ("{", "cannot read the recipe"),

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from ppsdk.records import Image
+from training.cache import CachedClip
 
 
-def draw_frames(frames: Image, rng: np.random.Generator) -> Image:
-    """uint8 (num_segments, candidates, H, W, 3) -> (num_segments, H, W, 3), one of each segment."""
-    num_segments, candidates = frames.shape[:2]
-    return frames[np.arange(num_segments), rng.integers(0, candidates, num_segments)]
+def draw_frames(clip: CachedClip, rng: np.random.Generator) -> NDArray[np.int64]:
+    """int64 (num_segments,): of one of its windows, the place of a frame of each segment."""
+    candidates = clip.candidates[rng.integers(len(clip.candidates))]
+    num_segments, count = candidates.shape
+    return candidates[np.arange(num_segments), rng.integers(0, count, num_segments)]
 
 
 def multi_scale_crop(
@@ -39,15 +42,13 @@ def multi_scale_crop(
 
 
 def augment(
-    frames: Image,
-    *,
-    image_size: int,
-    scales: tuple[float, ...],
-    flip: bool,
-    rng: np.random.Generator,
-) -> Image:
-    """A cached clip -> uint8 (num_segments, S, S, 3), other at each draw."""
-    clip = multi_scale_crop(draw_frames(frames, rng), image_size, scales, rng)
+    clip: CachedClip, *, scales: tuple[float, ...], flip: bool, rng: np.random.Generator
+) -> tuple[Image, NDArray[np.int64]]:
+    """uint8 (num_segments, S, S, 3), and what is done in each frame, -1 where nothing tells; other
+    at each draw.
+    """
+    places = draw_frames(clip, rng)
+    crops = multi_scale_crop(clip.frames[places], clip.image_size, scales, rng)
     if flip and rng.random() < 0.5:
-        clip = clip[:, :, ::-1]
-    return np.ascontiguousarray(clip)
+        crops = crops[:, :, ::-1]
+    return np.ascontiguousarray(crops), clip.frame_labels[places]

@@ -13,13 +13,15 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
 
 from ppsdk.errors import ModelError
 from ppsdk.preprocess import normalize
 from training.augment import augment
-from training.data import CachedClip
+from training.cache import CachedClip
 from training.dml import mutual_losses, soft_cross_entropy
 from training.network import NetworkOptions, PPTSMv2, load_network
 from training.optimizer import learning_rate, make_optimizer, set_rate
@@ -29,13 +31,16 @@ from training.videomix import smoothed_targets, videomix
 log = logging.getLogger(__name__)
 
 Progress = Callable[[Iterable[int]], Iterable[int]]
+MakePeer = Callable[[int, Recipe], nn.Module]
 STATE_FILE = "state.pt"
 LOG_FILE = "log.csv"
 
 
 @dataclass(frozen=True)
 class EpochLog:
-    """One row of log.csv. losses: means over clips. top1: share of held-out clips, 0 to 1."""
+    """One row of log.csv. losses: cross-entropies, with what a peer adds, means over clips.
+    top1: share of held-out windows, 0 to 1.
+    """
 
     epoch: int
     rate: float
@@ -46,24 +51,33 @@ class EpochLog:
 
 @dataclass
 class _State:
-    """All that an epoch begins from. The peer is there with deep mutual learning only."""
+    """All that an epoch begins from. networks: the student, and its peer where there is one."""
 
-    networks: list[PPTSMv2]
-    optimizers: list[torch.optim.SGD]
+    student: PPTSMv2
+    networks: list[nn.Module]
+    optimizers: list[torch.optim.Optimizer]
     average: PPTSMv2 | None
     best: dict[str, Tensor]
     best_top1: float = -1.0
     history: list[EpochLog] = field(default_factory=list)
 
+    @property
+    def shown(self) -> PPTSMv2:
+        """What is evaluated and saved."""
+        return self.average or self.student
+
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """best, last: networks in eval mode. best_logits: float32 (held-out clips, classes)."""
+    """best, last: networks in eval mode. best_logits: float32 (held-out windows, classes), and
+    label_ids, int64 (held-out windows,), what is right.
+    """
 
     best: PPTSMv2
     last: PPTSMv2
     history: tuple[EpochLog, ...]
     best_logits: NDArray[np.float32]
+    label_ids: NDArray[np.int64]
 
 
 def fit(
@@ -74,55 +88,85 @@ def fit(
     out: Path,
     *,
     init: Path | None = None,
+    make_peer: MakePeer | None = None,
     progress: Progress = iter,
 ) -> Fitted:
     """Train on `train`, looking at `held_out` after each epoch; best is by its top-1, the later of
     two. out: where log.csv and the state are kept; a run that finds its own state there goes on
-    from it, with the same result as one that was never stopped.
+    from it, with the same result as one that was never stopped. On GPUs where there are some.
+
+    make_peer: (classes, recipe) -> the module that learns along where recipe.dml says "peer":
+    (N, num_segments, 3, H, W) -> (N, classes).
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    state = _begin(num_classes, recipe, init, device)
+    state = _begin(num_classes, recipe, init, make_peer, device)
     _resume(state, recipe, num_classes, out / STATE_FILE)
+    label_ids = np.array([clip.label_id for clip in held_out for _ in clip.centres])
     for epoch in progress(range(len(state.history), recipe.epochs)):
         train_loss, rate = _train_epoch(state, train, num_classes, recipe, epoch, device)
-        shown = state.average or state.networks[0]
-        logits = predict(shown, held_out, recipe.batch_size)
-        label_ids = torch.tensor([clip.label_id for clip in held_out])
-        loss = torch.nn.functional.cross_entropy(torch.from_numpy(logits), label_ids).item()
-        top1 = float((logits.argmax(1) == label_ids.numpy()).mean())
+        logits = predict(state.shown, held_out, recipe.batch_size)
+        loss = F.cross_entropy(torch.from_numpy(logits), torch.from_numpy(label_ids)).item()
+        top1 = float((logits.argmax(1) == label_ids).mean())
         state.history.append(EpochLog(epoch + 1, rate, train_loss, loss, top1))
         if top1 >= state.best_top1:
-            state.best_top1, state.best = top1, copy.deepcopy(shown.state_dict())
+            state.best_top1, state.best = top1, copy.deepcopy(state.shown.state_dict())
         _save(state, recipe, num_classes, out)
-    last = copy.deepcopy(state.average or state.networks[0]).eval()
+    last = copy.deepcopy(state.shown).eval()
     best = copy.deepcopy(last)
     best.load_state_dict(state.best)
     logits = predict(best, held_out, recipe.batch_size)
-    return Fitted(best, last, tuple(state.history), logits)
+    return Fitted(best, last, tuple(state.history), logits, label_ids)
 
 
 @torch.no_grad()
 def predict(network: PPTSMv2, clips: list[CachedClip], batch_size: int) -> NDArray[np.float32]:
-    """float32 (clips, classes): logits of the very crops that inference would see."""
+    """float32 (windows, classes): logits of the very crops that inference would see, of each window
+    of each clip in turn.
+    """
     device = next(network.parameters()).device
     network.eval()
+    windows = [(clip, i) for clip in clips for i in range(len(clip.centres))]
     rows = []
-    for start in range(0, len(clips), batch_size):
-        crops = [normalize(clip.crops) for clip in clips[start : start + batch_size]]
+    for start in range(0, len(windows), batch_size):
+        crops = [normalize(clip.crops(i)) for clip, i in windows[start : start + batch_size]]
         rows.append(network(torch.from_numpy(np.stack(crops)).to(device)).float().cpu().numpy())
     return np.concatenate(rows)
 
 
-def _begin(num_classes: int, recipe: Recipe, init: Path | None, device: torch.device) -> _State:
+def _begin(
+    num_classes: int,
+    recipe: Recipe,
+    init: Path | None,
+    make_peer: MakePeer | None,
+    device: torch.device,
+) -> _State:
     torch.manual_seed(recipe.seed)
+    student = _new_network(num_classes, recipe, init)
+    networks: list[nn.Module] = [student]
+    if recipe.dml == "self":
+        networks.append(_new_network(num_classes, recipe, init))
+    elif recipe.dml == "peer":
+        if make_peer is None:
+            raise ModelError('recipe: dml = "peer" needs a peer to learn with')
+        networks.append(make_peer(num_classes, recipe))
+    for network in networks:
+        network.to(device)
+    average = copy.deepcopy(student) if recipe.ema_decay else None
+    optimizers = [
+        make_optimizer(network, weight_decay=recipe.weight_decay, kind=recipe.optimizer)
+        for network in networks
+    ]
+    return _State(student, networks, optimizers, average, student.state_dict())
+
+
+def _new_network(num_classes: int, recipe: Recipe, init: Path | None) -> PPTSMv2:
     options = NetworkOptions(num_classes, recipe.num_segments, recipe.lta, recipe.shift_stages)
-    networks = [PPTSMv2(options).to(device) for _ in range(2 if recipe.dml else 1)]
+    network = PPTSMv2(options)
     if init is not None:
-        for network in networks:
-            start_from(network, init)
-    average = copy.deepcopy(networks[0]) if recipe.ema_decay else None
-    optimizers = [make_optimizer(network, weight_decay=recipe.weight_decay) for network in networks]
-    return _State(networks, optimizers, average, networks[0].state_dict())
+        start_from(network, init)
+    for part in network.parts(recipe.frozen_stages):
+        part.requires_grad_(False)
+    return network
 
 
 def start_from(network: PPTSMv2, weights: Path) -> None:
@@ -156,6 +200,9 @@ def _train_epoch(
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     for network in state.networks:
         network.train()
+        if isinstance(network, PPTSMv2):
+            for part in network.parts(recipe.frozen_stages):
+                part.eval()
     order = rng.permutation(len(clips))
     # A batch of one has no statistics to normalise by.
     batches = [order[i : i + recipe.batch_size] for i in range(0, len(order), recipe.batch_size)]
@@ -183,31 +230,33 @@ def _batch(
     rng: np.random.Generator,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
-    crops = [
-        augment(
-            clip.frames,
-            image_size=recipe.image_size,
-            scales=recipe.scales,
-            flip=recipe.flip,
-            rng=rng,
-        )
-        for clip in clips
-    ]
-    pictures = torch.from_numpy(np.stack([normalize(crop) for crop in crops]))
-    label_ids = torch.tensor([clip.label_id for clip in clips])
-    targets = smoothed_targets(label_ids, num_classes, recipe.label_smoothing)
+    """Pictures (N, num_segments, 3, S, S), and targets (N, 1 + num_segments, classes): of the clip,
+    and of its frames, zeros where nothing tells.
+    """
+    drawn = [augment(clip, scales=recipe.scales, flip=recipe.flip, rng=rng) for clip in clips]
+    pictures = torch.from_numpy(np.stack([normalize(crops) for crops, _ in drawn]))
+    label_ids = np.array([(clip.label_id, *of) for clip, (_, of) in zip(clips, drawn, strict=True)])
+    targets = smoothed_targets(torch.from_numpy(label_ids), num_classes, recipe.label_smoothing)
     if recipe.videomix_alpha:
         return videomix(pictures, targets, alpha=recipe.videomix_alpha, generator=generator)
     return pictures, targets
 
 
 def _step(state: _State, pictures: Tensor, targets: Tensor, recipe: Recipe, rate: float) -> float:
+    of_clip, of_frames = targets[:, 0], targets[:, 1:]
     with torch.autocast(pictures.device.type, torch.bfloat16, enabled=recipe.bf16):
-        outputs = [network(pictures).float() for network in state.networks]
-    if recipe.dml:
-        losses = list(mutual_losses(outputs[0], outputs[1], targets))
+        by_frame = _run(_ByFrame(state.student), pictures).float()
+        outputs = [by_frame.mean(1)]
+        outputs += [_run(peer, pictures).float() for peer in state.networks[1:]]
+    if len(outputs) == 2:
+        losses = list(mutual_losses(outputs[0], outputs[1], of_clip))
     else:
-        losses = [soft_cross_entropy(outputs[0], targets)]
+        losses = [soft_cross_entropy(outputs[0], of_clip)]
+    shown = losses[0].item()
+    if recipe.frame_loss:
+        losses[0] = losses[0] + recipe.frame_loss * soft_cross_entropy(
+            by_frame.flatten(0, 1), of_frames.flatten(0, 1)
+        )
     if not all(torch.isfinite(loss) for loss in losses):
         raise ModelError(f"training diverged at a learning rate of {rate:.3g}: lower peak_rate")
     for loss, optimizer in zip(losses, state.optimizers, strict=True):
@@ -216,8 +265,27 @@ def _step(state: _State, pictures: Tensor, targets: Tensor, recipe: Recipe, rate
         loss.backward()
         optimizer.step()
     if state.average is not None:
-        _average(state.average, state.networks[0], recipe.ema_decay)
-    return losses[0].item()
+        _average(state.average, state.student, recipe.ema_decay)
+    return shown
+
+
+class _ByFrame(nn.Module):
+    """The student, asked for the logits of each frame."""
+
+    def __init__(self, student: PPTSMv2) -> None:
+        super().__init__()
+        self.student = student
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.student.frame_logits(pictures)
+
+
+def _run(network: nn.Module, pictures: Tensor) -> Tensor:
+    """On all GPUs where there are several, each with a part of the batch."""
+    if pictures.is_cuda and torch.cuda.device_count() > 1:
+        network = nn.DataParallel(network)
+    logits: Tensor = network(pictures)
+    return logits
 
 
 @torch.no_grad()
@@ -229,10 +297,7 @@ def _average(average: PPTSMv2, network: PPTSMv2, decay: float) -> None:
 
 def _save(state: _State, recipe: Recipe, num_classes: int, out: Path) -> None:
     rows = [asdict(row) for row in state.history]
-    with (out / LOG_FILE).open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    _write_logs(rows, out)
     content = {
         "recipe": asdict(recipe),
         "num_classes": num_classes,
@@ -246,6 +311,19 @@ def _save(state: _State, recipe: Recipe, num_classes: int, out: Path) -> None:
     temporary = out / f".{STATE_FILE}.part"
     torch.save(content, temporary)
     os.replace(temporary, out / STATE_FILE)
+
+
+def _write_logs(rows: list[dict[str, Any]], out: Path) -> None:
+    with (out / LOG_FILE).open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    last = dict(rows[-1])
+    epoch = last.pop("epoch")
+    # What a killed run wrote of an epoch that is now run again is not shown twice.
+    with SummaryWriter(out / "tensorboard", purge_step=epoch) as board:
+        for name, value in last.items():
+            board.add_scalar(name, value, epoch)
 
 
 def _resume(state: _State, recipe: Recipe, num_classes: int, file: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ppsdk.errors import ModelError
 
@@ -14,17 +14,24 @@ from ppsdk.errors import ModelError
 class Recipe:
     """epochs, batch_size: of clips. peak_rate: the learning rate that a batch of 16 warms up to; it
     is scaled by batch_size / 16. warmup_epochs: of a linear rise, then a half cosine down.
+    optimizer: "sgd" as published, or "adamw" for training from nothing. frame_loss: how much what
+    is done in each frame counts beside what is done in the window, for intervals of recordings.
     weight_decay: L2, not for batch norms. label_smoothing: 0 to 1. videomix_alpha: 0 is off.
     scales: of the short side, for the multi-scale crop. flip: mirror half of the clips; not for
     actions that have a side. ema_decay: of a running mean of the weights, 0 is off. bf16: autocast.
-    dml: learn together with a second network. num_segments, lta, shift_stages, image_size: the
-    network's. length_s, stride_s: the window that the model is meant for. seed: of everything.
+    dml: learn together with a second network of the same kind ("self"), or another one ("peer").
+    frozen_stages: the stem and so many stages stay as they are, which is quicker, and keeps what
+    few clips would spoil. num_segments, lta, shift_stages, image_size: the network's. length_s,
+    stride_s: the window that the model is meant for. background: the class of what no interval of
+    a recording covers, "" for none. seed: of everything.
     """
 
     epochs: int = 30
     batch_size: int = 16
     peak_rate: float = 0.02
     warmup_epochs: float = 2.0
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    frame_loss: float = 0.0
     weight_decay: float = 1e-4
     label_smoothing: float = 0.0
     videomix_alpha: float = 0.2
@@ -32,13 +39,15 @@ class Recipe:
     flip: bool = True
     ema_decay: float = 0.0
     bf16: bool = False
-    dml: bool = False
+    dml: Literal["none", "self", "peer"] = "none"
+    frozen_stages: int = 0
     num_segments: int = 16
     lta: bool = True
     shift_stages: tuple[int, ...] = (3,)
     image_size: int = 224
     length_s: float = 2.0
     stride_s: float = 0.5
+    background: str = "background"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -47,11 +56,15 @@ class Recipe:
             "batch_size": self.batch_size >= 2,
             "peak_rate": self.peak_rate > 0,
             "warmup_epochs": self.warmup_epochs >= 0,
+            "optimizer": self.optimizer in ("sgd", "adamw"),
+            "frame_loss": self.frame_loss >= 0,
             "weight_decay": self.weight_decay >= 0,
             "label_smoothing": 0 <= self.label_smoothing < 1,
             "videomix_alpha": self.videomix_alpha >= 0,
             "scales": bool(self.scales) and all(0 < scale <= 1 for scale in self.scales),
             "ema_decay": 0 <= self.ema_decay < 1,
+            "dml": self.dml in ("none", "self", "peer"),
+            "frozen_stages": 0 <= self.frozen_stages <= 4,
             "num_segments": 2 <= self.num_segments <= 64,
             "shift_stages": all(stage in (1, 2, 3, 4) for stage in self.shift_stages),
             "image_size": 32 <= self.image_size <= 1024,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -11,13 +12,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from ppsdk.errors import ModelError
-from training.data import ClipSets, cache_clips, read_clip_sets
-from training.fit import EpochLog, Fitted, fit
+from training.cache import cache_clips
+from training.data import ClipSets, read_clip_sets
+from training.fit import EpochLog, Fitted, MakePeer, fit
 from training.pictures import draw_confusion, draw_curves
 from training.recipe import Recipe
 from training.weights import TrainedAs, save_weights
+
+log = logging.getLogger(__name__)
 
 # Wraps what is gone through, as click.progressbar and tqdm do: (items, label) -> items.
 ShowProgress = Callable[[Iterable[Any], str], Iterable[Any]]
@@ -43,21 +48,32 @@ def train(
     recipe: Recipe,
     *,
     init: Path | None = None,
+    make_peer: MakePeer | None = None,
+    cache: Path | None = None,
     show_progress: ShowProgress = lambda items, label: items,
 ) -> Training:
     """Read, check and decode the data, train, and write to `out`: best.safetensors and
-    last.safetensors, log.csv, curves.png, confusion.png, recipe.json, and the clips' cache.
+    last.safetensors, log.csv and tensorboard/, curves.png, confusion.png, recipe.json, and cache/.
 
+    make_peer: of recipe.dml "peer"; EfficientNet-Lite0 with a temporal shift unless given. cache:
+    where decoded clips are kept, out/cache unless given; several trainings may share it.
     Bad data is a VideoError that lists all that is wrong, before training starts.
     """
-    sets = read_clip_sets(data)
+    sets = read_clip_sets(data, length_s=recipe.length_s, background=recipe.background)
+    sided = sided_labels(sets.labels)
+    if recipe.flip and sided:
+        log.warning("labels name a side (%s): --no-flip is meant for those", ", ".join(sided))
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ModelError(f"{out}: cannot write there ({error.strerror})") from None
     clips = sets.train + sets.held_out
     cached = cache_clips(
-        clips, sets.labels, recipe, out / "cache", lambda items: show_progress(items, "decoding")
+        clips,
+        sets.labels,
+        recipe,
+        cache or out / "cache",
+        lambda items: show_progress(items, "decoding"),
     )
     _write_text(out / "recipe.json", json.dumps(asdict(recipe), indent=1))
     fitted = fit(
@@ -67,9 +83,16 @@ def train(
         recipe,
         out,
         init=init,
+        make_peer=make_peer or clip_teacher,
         progress=lambda epochs: show_progress(epochs, "training"),
     )
     return _write_results(sets, fitted, recipe, data, out)
+
+
+def clip_teacher(num_classes: int, recipe: Recipe) -> nn.Module:
+    from training.teacher import ClipTeacher
+
+    return ClipTeacher(num_classes, recipe.num_segments)
 
 
 def sided_labels(labels: tuple[str, ...]) -> list[str]:
@@ -87,8 +110,7 @@ def _write_results(
     save_weights(fitted.best, out / "best.safetensors", trained_as)
     save_weights(fitted.last, out / "last.safetensors", trained_as)
     confusion = np.zeros((len(sets.labels), len(sets.labels)), np.int64)
-    for clip, logits in zip(sets.held_out, fitted.best_logits, strict=True):
-        confusion[sets.labels.index(clip.label), logits.argmax()] += 1
+    np.add.at(confusion, (fitted.label_ids, fitted.best_logits.argmax(1)), 1)
     draw_curves(fitted.history, out / "curves.png")
     draw_confusion(sets.labels, confusion, out / "confusion.png")
     return Training(out / "best.safetensors", sets.labels, fitted.history, confusion)

@@ -16,7 +16,7 @@ def videomix(
 ) -> tuple[Tensor, Tensor]:
     """Mix each clip of a batch with another one, all frames of it alike.
 
-    clips: float (N, num_segments, 3, H, W). targets: float (N, classes), each row summing to 1.
+    clips: float (N, num_segments, 3, H, W). targets: float (N, ..., classes), rows summing to 1.
     alpha: of the Beta(alpha, alpha) that the share of the first clip is drawn from.
     Returns both, mixed; a target's shares are those of the pixels.
     """
@@ -30,9 +30,12 @@ def videomix(
 
 
 def smoothed_targets(label_ids: Tensor, num_classes: int, smoothing: float) -> Tensor:
-    """int64 (N,) -> float (N, classes): 1 - smoothing on the label, the rest spread over all."""
-    exact = F.one_hot(label_ids, num_classes).float()
-    return exact * (1 - smoothing) + smoothing / num_classes
+    """int64 (N, ...) -> float (N, ..., classes): 1 - smoothing on the label, the rest spread over
+    all; zeros for a label of -1.
+    """
+    known = (label_ids >= 0).unsqueeze(-1)
+    exact = F.one_hot(label_ids.clamp(0), num_classes).float()
+    return known * (exact * (1 - smoothing) + smoothing / num_classes)
 
 
 def _cutmix(

@@ -13,8 +13,11 @@ from typing import Literal
 import numpy as np
 
 Part = Literal["tray", "hand", "loose", "tight"]
+PARTS: tuple[Part, ...] = ("tray", "hand", "loose", "tight")
 
 LABELS = ("idle", "insert", "loosen", "pick", "place", "remove", "tighten")
+# Not known to the bundled model: what somebody else's bench would be taught.
+OWN_LABELS = ("circle", "press", "sort", "wipe")
 REVERSE_OF = {
     "pick": "place",
     "place": "pick",
@@ -32,14 +35,15 @@ CHANGES: dict[str, tuple[Part, Part]] = {
     "tighten": ("loose", "tight"),
     "loosen": ("tight", "loose"),
 }
-# The movements that are drawn, by the action that is drawn forwards.
-FORWARDS = ("pick", "insert", "tighten")
+# The movements that are drawn backwards are those of another action.
+BACKWARDS = ("place", "remove", "loosen")
 
 MOVE_S = (1.4, 3.0)
-WRENCH_S = (2.2, 4.0)
+WRENCH_S = (2.6, 4.6)
 IDLE_S = (0.6, 3.0)
 IDLE_SHARE = 0.5
-STROKES = (2, 4)  # turns of the wrench in one tightening
+TURNING_SHARE = 0.56  # of an action with the wrench; the rest fetches it and puts it back
+STROKE_S = (0.6, 1.1)  # of one turn of the wrench and back
 
 
 @dataclass(frozen=True)
@@ -65,8 +69,13 @@ class Step:
         # Monotonic for hesitation <= 1: the slope 1 - h cos(2 pi (u - 1/2)) is lowest half-way.
         wave = np.sin(2 * np.pi * (progress - 0.5)) / (2 * np.pi)
         progress = float(progress - self.hesitation * wave)
-        is_forwards = self.label in FORWARDS or self.label == "idle"
-        return progress if is_forwards else 1 - progress
+        return 1 - progress if self.label in BACKWARDS else progress
+
+
+def own_step(rng: np.random.Generator, label: str) -> Step:
+    """One of OWN_LABELS, alone."""
+    strokes, hesitation = int(rng.integers(1, 3)), float(rng.uniform(0, 0.4))
+    return Step(label, 0.0, float(rng.uniform(2.0, 3.2)), "tray", 0, strokes, hesitation)
 
 
 def plan_steps(rng: np.random.Generator, length_s: float, *, tray_places: int) -> list[Step]:
@@ -75,7 +84,8 @@ def plan_steps(rng: np.random.Generator, length_s: float, *, tray_places: int) -
     """
     steps: list[Step] = []
     time_s = 0.0
-    part: Part = "tray"
+    # Work may be going on when one comes to look; so that no action is rarer than others.
+    part: Part = PARTS[int(rng.integers(len(PARTS)))]
     place = int(rng.integers(tray_places))
     while time_s < length_s:
         idles = not steps or (steps[-1].label != "idle" and rng.random() < IDLE_SHARE)
@@ -90,7 +100,7 @@ def plan_steps(rng: np.random.Generator, length_s: float, *, tray_places: int) -
         end_s = time_s + float(rng.uniform(*_duration_s(label)))
         if length_s - end_s < WRENCH_S[0]:
             end_s = length_s
-        strokes = int(rng.integers(STROKES[0], STROKES[1] + 1))
+        strokes = max(1, round(TURNING_SHARE * (end_s - time_s) / float(rng.uniform(*STROKE_S))))
         hesitation = float(rng.uniform(0, 0.8))
         steps.append(Step(label, time_s, end_s, part, place, strokes, hesitation))
         time_s, part = end_s, after

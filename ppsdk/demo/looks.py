@@ -1,7 +1,7 @@
 """How a scene looks: everything that is drawn at random once, from the scene's seed.
 
-Scenes for training and for the demo come from seeds, colours and cameras that do not overlap, so
-that no training can have seen what `ppsdk demo --seed` shows.
+Scenes for training, for the demo and for somebody's own actions come from seeds, colours and
+cameras that do not overlap: no training can have seen what `ppsdk demo --seed` shows.
 """
 
 from __future__ import annotations
@@ -11,18 +11,28 @@ from typing import Literal
 
 import numpy as np
 
-Split = Literal["train", "demo"]
+Split = Literal["train", "demo", "own"]
 Colour = tuple[float, float, float]
 
 TRAY_PLACES = 4
-# Hues of bench, sleeve and parts in degrees, and how far the camera is turned: disjoint ranges.
-_HUES = {
-    "train": ((0, 35), (60, 155), (180, 275), (300, 335)),
-    "demo": ((40, 55), (160, 175), (280, 295)),
+# Hues in degrees of each thing that is told apart by its colour, as on benches where it has to be:
+# disjoint ranges a split, with a bench and a sleeve of little saturation that may have any hue.
+_HUES: dict[str, dict[Split, tuple[tuple[float, float], ...]]] = {
+    "tray": {"train": ((200, 217), (233, 250)), "demo": ((220, 230),), "own": ((255, 265),)},
+    "part": {"train": ((80, 110), (130, 165)), "demo": ((114, 126),), "own": ((60, 75),)},
+    "tool": {"train": ((340, 349), (357, 372)), "demo": ((351, 355),), "own": ((325, 335),)},
+    "glove": {"train": ((22, 32), (42, 52)), "demo": ((35, 39),), "own": ((56, 60),)},
+    "plain": {"train": ((0, 170), (190, 320)), "demo": ((172, 188),), "own": ((322, 358),)},
 }
-_TURNS_DEG = {
+_SKINS: dict[Split, tuple[Colour, ...]] = {
+    "train": ((236, 188, 160), (198, 134, 94), (124, 80, 56), (84, 56, 42)),
+    "demo": ((220, 164, 130), (160, 106, 74), (104, 68, 50)),
+    "own": ((245, 205, 180), (70, 48, 36)),
+}
+_TURNS_DEG: dict[Split, tuple[tuple[float, float], ...]] = {
     "train": ((-14.0, -5.0), (-2.0, 7.0), (11.0, 15.0)),
     "demo": ((-4.5, -2.5), (7.5, 10.5)),
+    "own": ((-19.0, -15.0), (16.0, 20.0)),
 }
 
 
@@ -31,7 +41,7 @@ class Looks:
     """Colours are RGB, 0 to 255. Places are in fractions of the picture, (x, y).
 
     turn_deg, zoom, tilt: of the camera. light: (dx, dy) of a gradient. shake: pixels at 256 wide.
-    noise: standard deviation in grey levels. glove: the hand has the sleeve's colour.
+    noise: standard deviation in grey levels. hand: skin, or a glove.
     shape: corners of a part, 0 for a disc. passers: things that move and mean nothing.
     """
 
@@ -40,9 +50,8 @@ class Looks:
     fixture: Colour
     part: Colour
     sleeve: Colour
-    skin: Colour
+    hand: Colour
     tool: Colour
-    glove: bool
     shape: int
     part_size: float
     arm_width: float
@@ -58,12 +67,13 @@ class Looks:
     shake: float
     noise: float
     passers: int
+    cable: bool
     grain_seed: int
 
 
 def scene_rng(split: Split, seed: int) -> np.random.Generator:
-    """Two seed spaces that share no draw."""
-    return np.random.default_rng([{"train": 1, "demo": 2}[split], seed])
+    """Seed spaces that share no draw."""
+    return np.random.default_rng([{"train": 1, "demo": 2, "own": 3}[split], seed])
 
 
 def draw_looks(split: Split, rng: np.random.Generator) -> Looks:
@@ -73,44 +83,46 @@ def draw_looks(split: Split, rng: np.random.Generator) -> Looks:
         across = float(rng.uniform(*x))
         return (1 - across if mirrored else across, float(rng.uniform(*y)))
 
-    skin = rng.choice([(236, 188, 160), (198, 134, 94), (124, 80, 56), (84, 56, 42)])
+    skin = _SKINS[split][int(rng.integers(len(_SKINS[split])))]
+    glove = _colour(_HUES["glove"][split], rng, (0.7, 0.95), (0.75, 1.0))
     return Looks(
-        bench=_colour(split, rng, (0.05, 0.4), (0.35, 0.8)),
-        tray=_colour(split, rng, (0.1, 0.6), (0.2, 0.85)),
-        fixture=_colour(split, rng, (0.0, 0.3), (0.2, 0.5)),
-        part=_colour(split, rng, (0.5, 0.9), (0.6, 1.0)),
-        sleeve=_colour(split, rng, (0.1, 0.8), (0.15, 0.85)),
-        skin=tuple(float(value) for value in skin),  # type: ignore[arg-type]
-        tool=_colour(split, rng, (0.3, 0.9), (0.5, 0.9)),
-        glove=bool(rng.random() < 0.4),
+        bench=_colour(_HUES["plain"][split], rng, (0.02, 0.22), (0.35, 0.8)),
+        tray=_colour(_HUES["tray"][split], rng, (0.4, 0.8), (0.3, 0.75)),
+        fixture=_colour(_HUES["plain"][split], rng, (0.0, 0.15), (0.2, 0.4)),
+        part=_colour(_HUES["part"][split], rng, (0.75, 1.0), (0.8, 1.0)),
+        sleeve=_colour(_HUES["plain"][split], rng, (0.1, 0.45), (0.15, 0.6)),
+        hand=glove if rng.random() < 0.4 else skin,
+        tool=_colour(_HUES["tool"][split], rng, (0.6, 0.9), (0.7, 1.0)),
         shape=int(rng.choice([0, 4, 6])),
         part_size=float(rng.uniform(0.035, 0.05)),
         arm_width=float(rng.uniform(0.075, 0.11)),
-        tray_at=place((0.16, 0.3), (0.2, 0.45)),
-        fixture_at=place((0.66, 0.82), (0.2, 0.45)),
+        # Within the middle 0.66 of the width, which is what the network is shown of a 4:3 picture.
+        tray_at=place((0.33, 0.39), (0.27, 0.45)),
+        fixture_at=place((0.61, 0.67), (0.27, 0.45)),
         rest_at=place((0.42, 0.58), (0.62, 0.78)),
         shoulder_at=place((0.3, 0.75), (1.15, 1.3)),
         turn_deg=float(rng.uniform(*_pick(rng, _TURNS_DEG[split]))),
-        zoom=float(rng.uniform(1.05, 1.22)),
+        zoom=float(rng.uniform(1.15, 1.35)),
         tilt=float(rng.uniform(0.0, 0.22)),
-        brightness=float(rng.uniform(0.7, 1.2)),
+        brightness=float(rng.uniform(0.75, 1.15)),
         light=(float(rng.uniform(-0.35, 0.35)), float(rng.uniform(-0.35, 0.35))),
         shake=float(rng.choice([0.0, 0.3, 0.8])),
-        noise=float(rng.uniform(1.0, 7.0)),
+        noise=float(rng.uniform(1.0, 5.0)),
         passers=int(rng.choice([0, 0, 1, 2])),
+        cable=bool(rng.random() < 0.25),
         grain_seed=int(rng.integers(2**31)),
     )
 
 
 def _colour(
-    split: Split,
+    hues: tuple[tuple[float, float], ...],
     rng: np.random.Generator,
     saturation: tuple[float, float],
     value: tuple[float, float],
 ) -> Colour:
     import colorsys
 
-    hue = float(rng.uniform(*_pick(rng, _HUES[split]))) / 360
+    hue = float(rng.uniform(*_pick(rng, hues))) / 360 % 1
     red, green, blue = colorsys.hsv_to_rgb(hue, rng.uniform(*saturation), rng.uniform(*value))
     return 255 * red, 255 * green, 255 * blue
 

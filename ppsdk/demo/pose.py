@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from ppsdk.demo.cell import Step
+from ppsdk.demo.cell import OWN_LABELS, TURNING_SHARE, Step
 from ppsdk.demo.looks import TRAY_PLACES, Looks
 
 Point = tuple[float, float]
@@ -41,6 +41,8 @@ def pose_at(step: Step, time_s: float, looks: Looks) -> Pose:
         return _insert(at_rest, phase, looks)
     if step.label in ("tighten", "loosen"):
         return _tighten(at_rest, phase, step.strokes, looks)
+    if step.label in OWN_LABELS:
+        return _own_action(at_rest, step, phase, looks)
     size = 0.02 * math.sin(math.pi * phase)
     sway = size * math.sin(1.7 * time_s), size * math.sin(2.3 * time_s + 1)
     hand = looks.rest_at[0] + sway[0], looks.rest_at[1] + sway[1]
@@ -112,13 +114,14 @@ def _tighten(rest: Pose, u: float, strokes: int, looks: Looks) -> Pose:
     home, bolt = wrench_home(looks), looks.fixture_at
     rest = replace(rest, part_at=bolt, is_held=False, depth=1.0)
     edge = min(u, 1 - u)
-    if edge < 0.12:
-        hand, lift = _reach(looks.rest_at, home, edge / 0.12)
+    fetching = (1 - TURNING_SHARE) / 2
+    if edge < fetching / 2:
+        hand, lift = _reach(looks.rest_at, home, 2 * edge / fetching)
         return replace(rest, hand=hand, lift=lift, grip=0.3)
-    if edge < 0.24:
-        hand, lift = _reach(home, bolt, (edge - 0.12) / 0.12)
+    if edge < fetching:
+        hand, lift = _reach(home, bolt, 2 * edge / fetching - 1)
         return replace(rest, hand=hand, lift=lift, grip=1.0, wrench_at=hand, wrench_held=True)
-    stroke = (u - 0.24) / 0.52 * strokes % 1.0
+    stroke = (u - fetching) / TURNING_SHARE * strokes % 1.0
     grips = stroke < 0.7
     turned = stroke / 0.7 if grips else (1 - stroke) / 0.3
     lifted = 0.0 if grips else 0.4 * math.sin(math.pi * (stroke - 0.7) / 0.3)
@@ -131,6 +134,27 @@ def _tighten(rest: Pose, u: float, strokes: int, looks: Looks) -> Pose:
         wrench_deg=STROKE_DEG * (turned - 0.5),
         wrench_held=True,
     )
+
+
+def _own_action(rest: Pose, step: Step, u: float, looks: Looks) -> Pose:
+    """Go there, do it a few times, and come back."""
+    edge = min(u, 1 - u) / 0.2
+    turn = 2 * math.pi * step.strokes * (min(0.8, max(0.2, u)) - 0.2) / 0.6
+    places = {
+        "circle": _moved(looks.rest_at, 0.11 * math.sin(turn), -0.12 - 0.1 * math.cos(turn)),
+        "press": _moved(looks.fixture_at, 0.0, 0.05 - 0.05 * math.cos(turn)),
+        "sort": _moved(looks.tray_at, 0.06 * math.sin(turn), 0.0),
+        "wipe": _moved(looks.rest_at, 0.16 * math.sin(turn), -0.05),
+    }
+    lift = {"press": 0.5 + 0.5 * math.cos(turn), "circle": 0.6}.get(step.label, 0.0)
+    if edge < 1:
+        hand, way_lift = _reach(looks.rest_at, places[step.label], edge)
+        return replace(rest, hand=hand, lift=max(way_lift, lift * edge))
+    return replace(rest, hand=places[step.label], lift=lift, grip=0.6)
+
+
+def _moved(point: Point, x: float, y: float) -> Point:
+    return point[0] + x, point[1] + y
 
 
 def _reach(start: Point, end: Point, u: float) -> tuple[Point, float]:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ppsdk.demo.cell import Step, plan_steps
+from ppsdk.demo.cell import Step, own_step, plan_steps
 from ppsdk.demo.looks import TRAY_PLACES, Colour, Looks, Split, draw_looks, scene_rng
 from ppsdk.demo.pose import Pose, pose_at
 from ppsdk.records import Frame, Image
@@ -37,6 +37,13 @@ class Scene:
         steps = plan_steps(rng, length_s, tray_places=TRAY_PLACES)
         return cls(seed, looks, tuple(steps), _draw_bench(looks))
 
+    @classmethod
+    def of_own_action(cls, seed: int, label: str) -> Scene:
+        """One action that the bundled model does not know, on a bench that it has not seen."""
+        rng = scene_rng("own", seed)
+        looks = draw_looks("own", rng)
+        return cls(seed, looks, (own_step(rng, label),), _draw_bench(looks))
+
     @property
     def length_s(self) -> float:
         return self.steps[-1].end_s
@@ -50,6 +57,8 @@ class Scene:
         moment = np.random.default_rng([self.looks.grain_seed, round(1000 * time_s)])
         _draw_passers(canvas, self.looks, time_s)
         _draw_pose(canvas, self.looks, pose_at(self.step_at(time_s), time_s, self.looks))
+        if self.looks.cable:
+            _draw_cable(canvas, self.looks, time_s)
         return _through_camera(canvas, self.looks, moment)
 
     def frames(self) -> Iterator[Frame]:
@@ -70,7 +79,12 @@ def _draw_bench(looks: Looks) -> Canvas:
     _disc(canvas, looks.fixture_at, looks.part_size * 1.45, _shaded(looks.fixture, 0.45))
     for _ in range(int(rng.integers(2, 6))):  # things that lie about
         at = float(rng.uniform(0, 1)), float(rng.uniform(0.02, 0.98))
-        _disc(canvas, at, float(rng.uniform(0.01, 0.03)), tuple(rng.uniform(30, 220, 3)))
+        _disc(
+            canvas,
+            at,
+            float(rng.uniform(0.01, 0.03)),
+            tuple(rng.uniform(60, 200) + rng.uniform(-20, 20, 3)),
+        )
     return canvas
 
 
@@ -119,17 +133,16 @@ def _hand_point(pose: Pose) -> tuple[float, float]:
 
 def _draw_arm(canvas: Canvas, looks: Looks, pose: Pose) -> None:
     hand, shoulder = _hand_point(pose), looks.shoulder_at
-    skin = looks.sleeve if looks.glove else looks.skin
     size = 0.042 * (1 + 0.25 * pose.lift)
     toward = math.degrees(math.atan2(0.75 * (hand[1] - shoulder[1]), hand[0] - shoulder[0]))
     wrist = _moved(hand, _turned((-0.06, 0.0), toward))
     _limb(canvas, wrist, shoulder, looks.arm_width * 0.8, looks.arm_width * 1.5, looks.sleeve)
-    _limb(canvas, hand, wrist, 0.075, 0.065, skin)
-    _disc(canvas, hand, size, skin)
+    _limb(canvas, hand, wrist, 0.075, 0.065, looks.hand)
+    _disc(canvas, hand, size, looks.hand)
     spread = 28 - 18 * pose.grip
     for finger in (-1.5, -0.5, 0.5, 1.5):
         tip = _moved(hand, _turned((0.085 - 0.02 * pose.grip, 0.0), toward + spread * finger))
-        _limb(canvas, tip, hand, 0.02, 0.026, _shaded(skin, 0.94))
+        _limb(canvas, tip, hand, 0.02, 0.026, _shaded(looks.hand, 0.94))
 
 
 def _draw_shadow(canvas: Canvas, looks: Looks, pose: Pose) -> None:
@@ -149,8 +162,16 @@ def _draw_passers(canvas: Canvas, looks: Looks, time_s: float) -> None:
     for i in range(looks.passers):
         speed, offset = 0.11 + 0.07 * i, 0.37 * i + looks.grain_seed % 97 / 97
         x = (offset + speed * time_s) % 1.6 - 0.3
-        red, green, blue = ((looks.grain_seed >> (8 * k + i)) % 200 + 20.0 for k in range(3))
+        red, green, blue = ((looks.grain_seed >> (8 * k + i)) % 90 + 60.0 for k in range(3))
         _box(canvas, (x - 0.07, -0.05), (x + 0.07, 0.07 + 0.03 * i), (red, green, blue))
+
+
+def _draw_cable(canvas: Canvas, looks: Looks, time_s: float) -> None:
+    """Sways before everything else, hand and part too."""
+    x = 0.3 + 0.4 * (looks.grain_seed % 89) / 89
+    end = x + 0.05 * math.sin(0.9 * time_s)
+    shade = 20.0 + looks.grain_seed % 120
+    _limb(canvas, (x, -0.1), (end, 1.1), 0.02, 0.026, (shade, shade, shade))
 
 
 def _through_camera(canvas: Canvas, looks: Looks, rng: np.random.Generator) -> Image:

@@ -1,0 +1,126 @@
+"""What `ppsdk demo` does: an unseen scene as a stream, and what was said of it beside the truth."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ppsdk.demo.annotate import write_annotated
+from ppsdk.demo.film import write_video
+from ppsdk.demo.render import FPS, Scene
+from ppsdk.demo.timeline import draw_timeline
+from ppsdk.demo.truth import event_f1, match_events, window_top1, write_truth
+from ppsdk.events import detect_events
+from ppsdk.intervals import LabelledSpan
+from ppsdk.recognizer import Recognizer
+from ppsdk.records import ActionEvent, WindowScores
+
+BUNDLED = Path(__file__).parent / "bundled"
+NOTHING = "idle"  # is seen and scored, but is no event
+Progress = Callable[[Iterable[Any], str], Iterable[Any]]
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """events, truth: without idling. windows_right, windows: those of which one action covers three
+    quarters; mixed_right, mixed: the others.
+    """
+
+    events: tuple[ActionEvent, ...]
+    truth: tuple[LabelledSpan, ...]
+    windows_right: int
+    windows: int
+    mixed_right: int
+    mixed: int
+
+    @property
+    def event_f1(self) -> float:
+        return event_f1(self.events, self.truth)
+
+    @property
+    def window_top1(self) -> float:
+        return self.windows_right / max(1, self.windows)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "event_f1": round(self.event_f1, 4),
+            "window_top1": round(self.window_top1, 4),
+            "windows": self.windows,
+            "mixed_window_top1": round(self.mixed_right / max(1, self.mixed), 4),
+            "mixed_windows": self.mixed,
+            "events": len(self.events),
+            "truth": len(self.truth),
+            "matched": len(match_events(self.events, self.truth)),
+        }
+
+
+def run_demo(
+    recognizer: Recognizer,
+    out: Path,
+    *,
+    seed: int,
+    length_s: float,
+    on_event: Callable[[ActionEvent, LabelledSpan | None], None],
+    progress: Progress = lambda items, label: items,
+) -> DemoResult:
+    """Render a scene that no training has seen, recognise it as a stream, and write scene.mp4,
+    events.jsonl, truth.csv, annotated.mp4 and timeline.png to `out`.
+
+    on_event: is told of each event as it ends, with the action that it overlaps most.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    scene = Scene.from_seed("demo", seed, length_s)
+    film_scene(scene, out / "scene.mp4", progress)
+    with (out / "events.jsonl").open("w", encoding="utf-8") as file:
+
+        def note(event: ActionEvent, nearest: LabelledSpan | None) -> None:
+            file.write(json.dumps(event.to_dict()) + "\n")
+            on_event(event, nearest)
+
+        result = watch(recognizer, out / "scene.mp4", scene, note)
+    write_truth(result.truth, out / "truth.csv")
+    draw_timeline(result.events, result.truth, scene.length_s, out / "timeline.png")
+    write_annotated(out / "scene.mp4", result.events, result.truth, out / "annotated.mp4", progress)
+    return result
+
+
+def film_scene(
+    scene: Scene, file: Path, progress: Progress = lambda items, label: items, quality: int = 23
+) -> None:
+    times = progress([i / FPS for i in range(round(scene.length_s * FPS))], "rendering")
+    write_video((scene.image(t) for t in times), file, fps=FPS, quality=quality)
+
+
+def watch(
+    recognizer: Recognizer,
+    file: Path,
+    scene: Scene,
+    on_event: Callable[[ActionEvent, LabelledSpan | None], None] = lambda event, nearest: None,
+) -> DemoResult:
+    """Recognise the filmed scene as a stream, and compare with what really happened in it."""
+    spans = tuple(LabelledSpan(step.label, step.start_s, step.end_s) for step in scene.steps)
+    truth = tuple(span for span in spans if span.label != NOTHING)
+    windows: list[WindowScores] = []
+    events: list[ActionEvent] = []
+    for event in detect_events(_noting(recognizer.windows(file), windows), source=file.name):
+        if event.label != NOTHING:
+            events.append(event)
+            on_event(event, _nearest(event, truth))
+    return DemoResult(tuple(events), truth, *window_top1(windows, spans))
+
+
+def _noting(stream: Iterable[WindowScores], windows: list[WindowScores]) -> Iterator[WindowScores]:
+    for window in stream:
+        windows.append(window)
+        yield window
+
+
+def _nearest(event: ActionEvent, truth: tuple[LabelledSpan, ...]) -> LabelledSpan | None:
+    def shared_s(span: LabelledSpan) -> float:
+        return min(span.end_s, event.end_s) - max(span.start_s, event.start_s)
+
+    best = max(truth, key=shared_s, default=None)
+    return best if best is not None and shared_s(best) > 0 else None

@@ -1,0 +1,82 @@
+"""`ppsdk demo`, and the model that it carries."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import av
+import pytest
+
+from ppsdk.demo.cell import LABELS
+from ppsdk.demo.run import BUNDLED, NOTHING
+from ppsdk.model import load_model
+
+
+def demo(*arguments):
+    command = [sys.executable, "-m", "ppsdk", "demo", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory):
+    """A scene that neither the model nor its makers have looked at."""
+    out = tmp_path_factory.mktemp("demo") / "out"
+    done = demo("--seed", 4711, "--minutes", 1, "--out", out, "--json")
+    assert done.returncode == 0 and done.stderr == ""
+    return out, done.stdout.splitlines()
+
+
+def test_events_come_beside_the_truth(shown):
+    out, lines = shown
+    summary = json.loads(lines[-1])
+    assert {"event_f1", "window_top1", "events", "seconds"} <= summary.keys()
+    # The card says 65 % over ten scenes (95 % are asked); the most frequent class would give 41 %.
+    assert summary["window_top1"] >= 0.5
+    assert summary["seconds"] < 60
+    assert len(lines) == summary["events"] + 1 and all("truth:" in line for line in lines[:-1])
+    events = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
+    assert len(events) == summary["events"]
+    assert {event["label"] for event in events} <= set(LABELS) - {NOTHING}
+    assert [e["start_s"] for e in events] == sorted(e["start_s"] for e in events)
+
+
+def test_the_files_are_whole(shown):
+    out, _ = shown
+    with (out / "truth.csv").open() as file:
+        truth = list(csv.DictReader(file))
+    assert truth and set(truth[0]) == {"label", "start_s", "end_s"}
+    with av.open(str(out / "annotated.mp4")) as film:
+        assert sum(1 for _ in film.decode(video=0)) == 1500
+    assert (out / "timeline.png").stat().st_size > 5000
+
+
+def test_it_watches_a_camera(tmp_path):
+    from stallserver import Camera
+
+    with Camera("live", fps=50) as camera:
+        command = [sys.executable, "-m", "ppsdk", "demo", "--camera", camera.url]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(6)
+        process.kill()
+        assert b"Traceback" not in process.communicate()[1]
+
+
+def test_the_bundled_model():
+    model, facts = load_model(BUNDLED)
+    assert facts.labels == LABELS and facts.precision == "INT8"
+    size = sum((BUNDLED / name).stat().st_size for name in ("model.xml", "model.bin"))
+    assert size <= 8_000_000
+    assert (BUNDLED / "MODEL_CARD.md").exists()
+
+
+def test_the_bundled_weights_are_to_start_from():
+    pytest.importorskip("torch", reason="needs the extra 'train'")
+    from converters.checkpoint import read_checkpoint
+    from training.network import load_network
+
+    network = load_network(BUNDLED / "work_cell.safetensors")
+    assert network.options.num_classes == len(LABELS)
+    stored = read_checkpoint(BUNDLED / "work_cell.safetensors")
+    assert {str(array.dtype) for array in stored.arrays.values()} == {"float16"}
