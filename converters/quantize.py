@@ -52,7 +52,8 @@ def count_quantized(model: ov.Model) -> int:
 def _quantized(model: ov.Model, clips: Sequence[Image]) -> ov.Model:
     import nncf
 
-    nncf.set_log_level(logging.ERROR)
+    # nncf.set_log_level would set the level of the app's own handlers too.
+    logging.getLogger("nncf").setLevel(logging.ERROR)
     gate = [op.get_friendly_name() for op in model.get_ops()]
     gate = [name for name in gate if name.startswith(LTA_SCOPE)]
     ignored = nncf.IgnoredScope(names=gate, validate=False) if gate else None

@@ -1,7 +1,4 @@
-"""Recognise actions in a camera, a URL or a file: python examples/webcam_stream.py --model DIR
-
-Without --model the bundled one looks for what is done in the work cell of `ppsdk demo`.
-"""
+"""Recognise actions in a camera, a URL or a file: python examples/webcam_stream.py --model DIR"""
 
 import argparse
 import json
@@ -16,7 +13,7 @@ from ppsdk.demo.run import BUNDLED
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default=BUNDLED, help="folder written by `ppsdk convert`")
+    parser.add_argument("--model", default=BUNDLED, help="folder of `ppsdk convert`; the demo's")
     parser.add_argument("--source", default="0", help="camera index, URL or file")
     args = parser.parse_args()
     label = "..."

@@ -80,6 +80,7 @@ def test_the_student_comes_closer_to_the_teacher(videos, tmp_path, caplog):
     assert torch.equal(network.fc.weight, fresh)
 
 
+@pytest.mark.slow
 def test_a_killed_pretraining_goes_on_to_the_same_result(videos, tmp_path, monkeypatch):
     straight = pretrain(videos, tmp_path / "straight", SMALL)
     save, saves = module._save, []

@@ -56,6 +56,7 @@ def few(tmp_path_factory):
     return write_set(tmp_path_factory.mktemp("data") / "few", 5, seed=1)
 
 
+@pytest.mark.slow
 def test_it_learns_what_only_the_order_of_frames_tells(lamps, tmp_path):
     """Chance is 8 of 16. 14 or more by chance has a probability of 0.2 %."""
     done = train(lamps, tmp_path / "out", TINY)

@@ -89,7 +89,10 @@ def pretrain(
         f"teacher's features of {len(views)} frames of {data.name}, {json.dumps(asdict(options))}"
     )
     trained_as = TrainedAs((), 2.0, 0.5, said, image_size=options.image_size)
-    save_weights(student, out / "backbone.safetensors", trained_as)
+    # No parameter of it has to do with time: it is saved as a network of any clips.
+    network = PPTSMv2(NetworkOptions(TEACHER_FEATURES, lta=False))
+    network.load_state_dict(student.state_dict())
+    save_weights(network, out / "backbone.safetensors", trained_as)
     return out / "backbone.safetensors"
 
 
