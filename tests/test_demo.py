@@ -31,7 +31,7 @@ def test_events_come_beside_the_truth(shown):
     out, lines = shown
     summary = json.loads(lines[-1])
     assert {"event_f1", "window_top1", "events", "seconds"} <= summary.keys()
-    # The card says 65 % over ten scenes (95 % are asked); the most frequent class would give 41 %.
+    # The card says 65 % over ten scenes (95 % are asked); the most frequent class would give 25 %.
     assert summary["window_top1"] >= 0.5
     assert summary["seconds"] < 60
     assert len(lines) == summary["events"] + 1 and all("truth:" in line for line in lines[:-1])
