@@ -119,7 +119,8 @@ def read_chosen(
     """Decode the frames that `choose` wants of a file, and hand each to `keep` with its index.
 
     choose: may be called twice, where the container does not tell the truth about its frames: which
-    to take depends on how many there are; the last call counts. keep: may be given a frame again.
+    to take depends on how many there are; the last call counts. keep: is given each frame once, and
+    maybe some that are not wanted in the end.
     """
     file = open_file(path, decoder=decoder)
     expected = file.expected_times()

@@ -7,7 +7,6 @@ classes that are not the user's.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import logging
@@ -220,7 +219,7 @@ def _learn(
                 seen = student(pictures[:, None]).float()
             _step(optimizer, seen, torch.from_numpy(targets[batch, epoch % options.views]))
         _save(student, optimizer, options, epoch + 1, out / STATE_FILE)
-    return copy.deepcopy(student).eval()
+    return student.eval()
 
 
 def _step(optimizer: torch.optim.AdamW, seen: Tensor, targets: Tensor) -> None:
