@@ -62,7 +62,7 @@ class Conversion:
 def convert(checkpoint_path: Path, out: Path, options: ConvertOptions) -> Conversion:
     """Raises ModelError, with nothing written, unless all of it is in order."""
     out = out.resolve()
-    _check_out(out, options.force)
+    refuse_existing(out, force=options.force)
     checkpoint = read_checkpoint(checkpoint_path)
     trained = read_trained_facts(checkpoint)
     weights, architecture = _network(checkpoint, trained, options)
@@ -182,7 +182,7 @@ def _first(*values: float | None) -> float:
     return next(value for value in values if value is not None)
 
 
-def _check_out(out: Path, force: bool) -> None:
+def refuse_existing(out: Path, *, force: bool) -> None:
     """Only a model folder, or an empty one, gives way: nothing else that is the user's is lost."""
     if not out.exists():
         return
@@ -212,7 +212,7 @@ def written_whole(out: Path, *, force: bool) -> Iterator[Path]:
     try:
         new.mkdir()
         yield new
-        _check_out(out, force)
+        refuse_existing(out, force=force)
         if out.exists():
             os.replace(out, old)
         try:

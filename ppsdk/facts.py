@@ -12,6 +12,8 @@ from ppsdk.preprocess import IMAGENET_MEAN, IMAGENET_STD, RESIZE_RULE
 
 # Raised when a reader of this version could not use a model of that one.
 FORMAT = 1
+# Facts that the first models of this format do not have.
+_LATER = ("recipe", "calibration_clips")
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class ModelFacts:
     default window, seconds. shift_stages: the stages (1 to 4) with a temporal shift before them.
     source, source_sha256: the checkpoint it was made from. ppsdk_version: of the converter.
     self_test: the first logits for `self_test_crops`, a check on what the machine computes.
+    recipe, calibration_clips: of the quantization, and how many different clips it really saw.
     """
 
     labels: tuple[str, ...]
@@ -40,6 +43,8 @@ class ModelFacts:
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     precision: str = "FP32"
+    recipe: str = ""
+    calibration_clips: int = 0
 
     def to_rt_info(self) -> dict[str, str]:
         """Every fact as a JSON text: rt_info values come back as strings, whatever goes in."""
@@ -55,6 +60,8 @@ class ModelFacts:
             )
         values: dict[str, Any] = {}
         for name in cls.__dataclass_fields__:
+            if name in _LATER and name not in texts:
+                continue
             try:
                 values[name] = json.loads(texts[name])
             except (KeyError, ValueError):

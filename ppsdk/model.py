@@ -127,7 +127,7 @@ def load_model(model_dir: str | PathLike[str]) -> tuple[ov.Model, ModelFacts]:
 
 
 def save_model(model: ov.Model, facts: ModelFacts, folder: Path) -> None:
-    """Write model.xml and model.bin, uncompressed, with the facts and the sha256 of the .bin."""
+    """Write model.xml and model.bin as the model is, with the facts and the sha256 of the .bin."""
     xml, weights = folder / "model.xml", folder / "model.bin"
     for name, text in facts.to_rt_info().items():
         model.set_rt_info(text, [_RT_INFO, name])

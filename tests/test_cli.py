@@ -15,7 +15,7 @@ from stallserver import Camera
 
 from converters.seeded import seeded_weights, write_pdparams
 from ppsdk import Recognizer
-from ppsdk.cli import _evaluate
+from ppsdk.cli.recognize import _evaluate
 from ppsdk.manifest import read_manifest
 
 

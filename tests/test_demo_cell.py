@@ -6,7 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ppsdk.demo.cell import CHANGES, LABELS, OWN_LABELS, PARTS, REVERSE_OF, plan_steps
+from ppsdk.demo.cell import (
+    CHANGES,
+    LABELS,
+    OWN_LABELS,
+    PARTS,
+    REVERSE_OF,
+    TURNING_SHARE,
+    plan_steps,
+)
 from ppsdk.demo.looks import draw_looks, scene_rng
 from ppsdk.demo.pose import pose_at
 from ppsdk.demo.render import FPS, HEIGHT, WIDTH, Scene
@@ -120,3 +128,22 @@ def test_own_actions_are_others_and_each_has_its_movement():
         hands = np.array([pose_at(scene.steps[0], t, scene.looks).hand for t in times])
         assert np.hypot(*np.diff(hands, axis=0).T).max() < 0.03, label
         assert np.abs(hands - scene.looks.rest_at).max() > 0.1, label
+
+
+def test_the_movements_of_an_action_follow_each_other_and_turn_round_in_its_middle():
+    """Half-way a pick closes its hand; a wrench is on the bolt between its way out and back."""
+    for seed in range(20):
+        for step in plan_steps(np.random.default_rng(seed), 30.0, tray_places=4):
+            parts = step.parts()
+            edges = [(start_s, end_s) for _, start_s, end_s in parts]
+            assert edges[0][0] == step.start_s and edges[-1][1] == step.end_s
+            assert all(one[1] == other[0] for one, other in zip(edges, edges[1:], strict=False))
+            names = [name for name, _, _ in parts]
+            if step.label in ("tighten", "loosen"):
+                assert names == ["wrench out", step.label, "wrench back"]
+                for time_s in edges[1]:
+                    phase = step.phase(time_s)
+                    assert min(phase, 1 - phase) == pytest.approx((1 - TURNING_SHARE) / 2, abs=5e-3)
+            elif step.label != "idle":
+                assert names == [f"{step.label} out", f"{step.label} back"]
+                assert step.phase(edges[0][1]) == pytest.approx(0.5)

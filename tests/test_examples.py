@@ -26,6 +26,7 @@ def run_example(name, *arguments, timeout=120, **environment):
 
 def test_there_is_a_test_for_each_example():
     assert sorted(path.name for path in EXAMPLES.glob("*.py")) == [
+        "int8_report.py",
         "train_own_actions.py",
         "webcam_stream.py",
     ]
@@ -101,3 +102,13 @@ def test_ten_clips_of_an_action_are_enough(tmp_path):
     (clips / "manifest.csv").write_text("\n".join(rows))
     told = own_actions(tmp_path, "--clips", clips, timeout=900)
     assert told.group(2) == "80" and int(told.group(1)) >= 85
+
+
+@pytest.mark.slow
+def test_int8_report(tmp_path):
+    pytest.importorskip("nncf", reason="needs the extra 'convert'")
+    done = run_example("int8_report.py", "--out", tmp_path / "int8", timeout=400)
+    assert done.returncode == 0, done.stderr
+    assert "Ship INT8" in done.stdout or "Do not ship INT8" in done.stdout
+    report = json.loads((tmp_path / "int8" / "report.json").read_text("utf-8"))
+    assert report["data"]["clips"] >= 20 and report["agreement"] >= 0.97

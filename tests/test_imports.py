@@ -69,10 +69,10 @@ def test_stages_do_not_import_each_other(stage):
 def test_only_the_cli_reaches_for_the_converters():
     for path in (ROOT / "ppsdk").rglob("*.py"):
         text = path.read_text("utf-8")
-        if path.name != "cli.py":
+        if path.parent.name != "cli":
             assert "converters" not in {name.split(".")[0] for name in imported(path) if name}
             assert "import converters" not in text and "from converters" not in text, path
         if path.name not in ("model.py",):
             assert "import openvino" not in text, path
-        if path.name != "cli.py":
+        if path.parent.name != "cli":
             assert "print(" not in text, path

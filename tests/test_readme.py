@@ -25,7 +25,8 @@ SHELL = [
 ]
 SETUP = [line for line in SHELL if line.startswith("python3 -m venv")]
 LIVE = [line for line in SHELL if "rtsp://" in line]
-LONG = [line for line in SHELL if "train_own_actions" in line]  # run in tests/test_examples.py
+# Run in tests/test_examples.py, and in tests/test_quantize.py.
+LONG = [line for line in SHELL if re.search("train_own_actions|int8_report|sensitivity", line)]
 PLAIN = [line for line in SHELL if line not in SETUP + LIVE + LONG]
 
 
@@ -38,7 +39,9 @@ def folder(tmp_path_factory):
     (folder / "labels.txt").write_text("\n".join("abcde"))
     shutil.copy(SYNTH / "base_64.mp4", folder / "clip.mp4")
     shutil.copy(SYNTH / "long_gop_300.mp4", folder / "long.mp4")
-    (folder / "manifest.csv").write_text("path,label,split\nclip.mp4,a,test\n")
+    rows = ["path,label,split,start_s,end_s", "clip.mp4,a,test,,", "clip.mp4,b,test,0.5,1.5"]
+    rows += [f"long.mp4,{'abcde'[i % 5]},train,{0.5 * i},{0.5 * i + 2}" for i in range(18)]
+    (folder / "manifest.csv").write_text("\n".join(rows))
     write_set(folder / "clips", 5)
     shutil.copytree(ROOT / "examples", folder / "examples")
     converted = run("ppsdk convert checkpoint.pdparams model --labels labels.txt", folder)

@@ -189,7 +189,15 @@ def test_cached_crops_are_those_of_inference(few, tmp_path):
 
 def test_augmentation_draws_one_frame_of_each_segment_and_one_crop_of_all():
     def clip(frames, candidates):
-        return CachedClip(0, frames, candidates, candidates[:, :, 0], np.arange(len(frames)), 32)
+        return CachedClip(
+            0,
+            frames,
+            candidates,
+            candidates[:, :, 0],
+            np.arange(len(frames)),
+            np.arange(len(frames)) / 25,
+            32,
+        )
 
     frames = (
         np.zeros((24, 40, 60, 3), np.uint8) + np.arange(24, dtype=np.uint8)[:, None, None, None]

@@ -36,7 +36,7 @@ class CachedClip:
     evaluation, to be cropped. candidates: int64 (windows, num_segments, CANDIDATES), places in
     frames, of which training draws a window, and then one in each segment. centres: int64 (windows,
     num_segments), what inference takes. frame_labels: int64 (frames,), what is done in each frame,
-    -1 where nothing tells.
+    -1 where nothing tells. pts_s: float64 (frames,), when each is shown.
     """
 
     label_id: int
@@ -44,6 +44,7 @@ class CachedClip:
     candidates: NDArray[np.int64]
     centres: NDArray[np.int64]
     frame_labels: NDArray[np.int64]
+    pts_s: NDArray[np.float64]
     image_size: int
 
     def crops(self, window: int) -> Image:
@@ -181,6 +182,7 @@ def _load(
             candidates[end - count : end],
             centres[end - count : end],
             frame_labels if clip.span_s else np.full(len(pts_s), labels.index(clip.label)),
+            pts_s,
             recipe.image_size,
         )
         for clip, count, end in zip(clips, windows.tolist(), ends.tolist(), strict=True)

@@ -141,10 +141,10 @@ def _begin(
     device: torch.device,
 ) -> _State:
     torch.manual_seed(recipe.seed)
-    student = _new_network(num_classes, recipe, init)
+    student = new_network(num_classes, recipe, init)
     networks: list[nn.Module] = [student]
     if recipe.dml == "self":
-        networks.append(_new_network(num_classes, recipe, init))
+        networks.append(new_network(num_classes, recipe, init))
     elif recipe.dml == "peer":
         if make_peer is None:
             raise ModelError('recipe: dml = "peer" needs a peer to learn with')
@@ -159,7 +159,7 @@ def _begin(
     return _State(student, networks, optimizers, average, student.state_dict())
 
 
-def _new_network(num_classes: int, recipe: Recipe, init: Path | None) -> PPTSMv2:
+def new_network(num_classes: int, recipe: Recipe, init: Path | None) -> PPTSMv2:
     options = NetworkOptions(num_classes, recipe.num_segments, recipe.lta, recipe.shift_stages)
     network = PPTSMv2(options)
     if init is not None:

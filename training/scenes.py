@@ -20,6 +20,7 @@ from ppsdk.demo.run import film_scene
 
 Progress = Callable[[Iterable[int]], Iterable[int]]
 COLUMNS = ("path", "label", "group", "split", "start_s", "end_s")
+MANIFEST, PARTS_MANIFEST = "manifest.csv", "parts.csv"
 
 
 def film_scenes(
@@ -31,8 +32,9 @@ def film_scenes(
     looks: Split = "train",
     progress: Progress = iter,
 ) -> Path:
-    """Render one mp4 a seed and a manifest.csv with an interval a row; the last `held_out` scenes
-    are split "test". Recordings that are there already are kept. Returns the manifest.
+    """Render one mp4 a seed and a manifest.csv with an action a row; the last `held_out` scenes are
+    split "test". parts.csv has the movements of the actions, one by one. Recordings that are there
+    already are kept. Returns the manifest.
     """
     folder.mkdir(parents=True, exist_ok=True)
     film = partial(_film, folder, looks, length_s)
@@ -42,13 +44,23 @@ def film_scenes(
         finished = as_completed(waiting)
         for _ in progress(range(len(waiting))):
             next(finished).result()
-    rows = []
+    actions, parts = [], []
     for number, seed in enumerate(seeds):
         split = "test" if number >= len(seeds) - held_out else "train"
         for step in Scene.from_seed(looks, seed, length_s).steps:
-            span = (f"{step.start_s:.3f}", f"{step.end_s:.3f}")
-            rows.append((_name(seed), step.label, Path(_name(seed)).stem, split, *span))
-    manifest = folder / "manifest.csv"
+            place = (scene_name(seed), Path(scene_name(seed)).stem, split)
+            actions.append(_row(place, step.label, step.start_s, step.end_s))
+            parts += [_row(place, *part) for part in step.parts()]
+    _write(folder / PARTS_MANIFEST, parts)
+    return _write(folder / MANIFEST, actions)
+
+
+def _row(place: tuple[str, str, str], label: str, start_s: float, end_s: float) -> tuple[str, ...]:
+    path, group, split = place
+    return path, label, group, split, f"{start_s:.3f}", f"{end_s:.3f}"
+
+
+def _write(manifest: Path, rows: list[tuple[str, ...]]) -> Path:
     with manifest.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
@@ -66,7 +78,7 @@ def film_own_actions(folder: Path, seeds: range) -> None:
 
 
 def _film(folder: Path, looks: Split, length_s: float, seed: int) -> None:
-    file = folder / _name(seed)
+    file = folder / scene_name(seed)
     if file.exists():
         return
     scene = Scene.from_seed(looks, seed, length_s)
@@ -74,5 +86,5 @@ def _film(folder: Path, looks: Split, length_s: float, seed: int) -> None:
     film_scene(scene, file, quality=quality)
 
 
-def _name(seed: int) -> str:
+def scene_name(seed: int) -> str:
     return f"scene_{seed:04d}.mp4"

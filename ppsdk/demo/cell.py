@@ -43,7 +43,7 @@ WRENCH_S = (2.6, 4.6)
 IDLE_S = (0.6, 3.0)
 IDLE_SHARE = 0.5
 TURNING_SHARE = 0.56  # of an action with the wrench; the rest fetches it and puts it back
-STROKE_S = (0.6, 1.1)  # of one turn of the wrench and back
+STROKE_S = (1.0, 1.7)  # of one turn of the wrench and back
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,26 @@ class Step:
         wave = np.sin(2 * np.pi * (progress - 0.5)) / (2 * np.pi)
         progress = float(progress - self.hesitation * wave)
         return 1 - progress if self.label in BACKWARDS else progress
+
+    def parts(self) -> list[tuple[str, float, float]]:
+        """Its movements one by one, (name, start_s, end_s): the way out and the way back, and with
+        the wrench, which is fetched alike for both, what is done with it in between.
+        """
+        if self.label == "idle":
+            return [(self.label, self.start_s, self.end_s)]
+        middle_s = (self.start_s + self.end_s) / 2  # half of the movement, whatever the hesitation
+        if self.label not in ("tighten", "loosen"):
+            out, back = f"{self.label} out", f"{self.label} back"
+            return [(out, self.start_s, middle_s), (back, middle_s, self.end_s)]
+        times_s = np.linspace(self.start_s, self.end_s, 1001)
+        edges = np.array([min(u, 1 - u) for u in map(self.phase, times_s.tolist())])
+        turning = times_s[edges >= (1 - TURNING_SHARE) / 2]
+        first_s, last_s = float(turning[0]), float(turning[-1])
+        return [
+            ("wrench out", self.start_s, first_s),
+            (self.label, first_s, last_s),
+            ("wrench back", last_s, self.end_s),
+        ]
 
 
 def own_step(rng: np.random.Generator, label: str) -> Step:

@@ -12,12 +12,26 @@ from numpy.typing import NDArray
 
 from ppsdk.demo.cell import Step, own_step, plan_steps
 from ppsdk.demo.looks import TRAY_PLACES, Colour, Looks, Split, draw_looks, scene_rng
-from ppsdk.demo.pose import Pose, pose_at
+from ppsdk.demo.pose import Point, Pose, pose_at
 from ppsdk.records import Frame, Image
 
 WIDTH, HEIGHT, FPS = 320, 240, 25
 _SHIFT = 4  # fractional bits of the coordinates that OpenCV draws at
 Canvas = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where things are in the picture at a moment, (x, y) in fractions of it; what is out of it is
+    below 0 or above 1. wrench: its head; wrench_deg: clockwise. _held: in the hand.
+    """
+
+    hand: Point
+    part: Point
+    wrench: Point
+    wrench_deg: float
+    part_held: bool
+    wrench_held: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +74,16 @@ class Scene:
         if self.looks.cable:
             _draw_cable(canvas, self.looks, time_s)
         return _through_camera(canvas, self.looks, moment)
+
+    def places(self, time_s: float) -> Places:
+        """The truth behind `image`, but for the camera's shake."""
+        pose = pose_at(self.step_at(time_s), time_s, self.looks)
+        points = [_hand_point(pose), pose.part_at, pose.wrench_at]
+        pixels = np.array([points]) * (WIDTH, HEIGHT)
+        seen = cv2.perspectiveTransform(pixels, _camera(self.looks)) / (WIDTH, HEIGHT)
+        hand, part, wrench = ((float(x), float(y)) for x, y in seen[0])
+        turned = pose.wrench_deg + self.looks.turn_deg
+        return Places(hand, part, wrench, turned, pose.is_held, pose.wrench_held)
 
     def frames(self) -> Iterator[Frame]:
         for i in range(round(self.length_s * FPS)):
@@ -174,8 +198,10 @@ def _draw_cable(canvas: Canvas, looks: Looks, time_s: float) -> None:
     _limb(canvas, (x, -0.1), (end, 1.1), 0.02, 0.026, (shade, shade, shade))
 
 
-def _through_camera(canvas: Canvas, looks: Looks, rng: np.random.Generator) -> Image:
-    """Perspective, shake, light, noise."""
+def _camera(
+    looks: Looks, shake: NDArray[np.float64] | tuple[float, float] = (0.0, 0.0)
+) -> NDArray[np.float64]:
+    """float64 (3, 3): pixels of the bench to pixels of the picture, shaken by (x, y) pixels."""
     corners = np.array([[0, 0], [WIDTH, 0], [WIDTH, HEIGHT], [0, HEIGHT]], np.float32)
     middle = np.array([WIDTH / 2, HEIGHT / 2], np.float32)
     turn = math.radians(looks.turn_deg)
@@ -183,9 +209,13 @@ def _through_camera(canvas: Canvas, looks: Looks, rng: np.random.Generator) -> I
     seen = (corners - middle) @ rotation.T * looks.zoom
     seen[:2, 0] *= 1 - looks.tilt / 2
     seen[2:, 0] *= 1 + looks.tilt / 2
-    shake = rng.normal(0, looks.shake * WIDTH / 256, 2)
     target = (seen + middle + shake).astype(np.float32)
-    matrix = cv2.getPerspectiveTransform(corners, target)
+    return np.array(cv2.getPerspectiveTransform(corners, target))
+
+
+def _through_camera(canvas: Canvas, looks: Looks, rng: np.random.Generator) -> Image:
+    """Perspective, shake, light, noise."""
+    matrix = _camera(looks, rng.normal(0, looks.shake * WIDTH / 256, 2))
     picture = cv2.warpPerspective(
         canvas, matrix, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )

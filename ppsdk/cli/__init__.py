@@ -1,0 +1,59 @@
+"""The command line. Results go to stdout; everything else, errors in one line, to stderr."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from ppsdk.cli import demo, measure, model, recognize, training
+from ppsdk.cli.shared import fail
+from ppsdk.version import __version__
+
+
+def main(args: Sequence[str] | None = None, prog_name: str = "ppsdk") -> int:
+    """Run a command; returns the exit code: 0, 1 for a failure, 2 for wrong usage."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Labels may have characters that the terminal's encoding has not.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    try:
+        result = cli.main(args, prog_name=prog_name, standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.ClickException as error:
+        return fail(error.format_message(), error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:
+        # Whoever read stdout has gone; keep Python from failing again when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (ValueError, OSError) as error:
+        return fail(str(error), 1)
+
+
+@click.group()
+@click.version_option(__version__)
+def cli() -> None:
+    """Action recognition with PP-TSMv2 on OpenVINO."""
+
+
+for command in (
+    model.convert,
+    model.quantize,
+    measure.sensitivity,
+    measure.report,
+    recognize.classify,
+    recognize.run,
+    recognize.evaluate,
+    recognize.inspect,
+    training.train,
+    training.pretrain,
+    demo.demo,
+    demo.selftest,
+):
+    cli.add_command(command)

@@ -1,0 +1,106 @@
+"""Commands that measure INT8: sensitivity, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ppsdk.cli.shared import (
+    PATH,
+    FileSampling,
+    json_option,
+    print_json,
+    progress,
+    sampling_option,
+)
+
+NOT_SHIPPED = 3  # exit code
+
+
+@click.command()
+@click.argument("fp32_dir", type=PATH)
+@click.argument("int8_dir", type=PATH)
+@click.argument("data", type=PATH)
+@click.argument("out", type=PATH)
+@click.option("--split", help="Of the manifest; all of it unless given.")
+@click.option("--max-drop", type=click.FloatRange(0, 1), default=0.01, show_default=True)
+@click.option("--min-speedup", type=click.FloatRange(min=0), default=1.0, show_default=True)
+@click.option("--min-agreement", type=click.FloatRange(0, 1), default=0.0, show_default=True)
+@click.option("--repeats", type=click.IntRange(min=2), default=30, show_default=True)
+@sampling_option
+@json_option
+def report(
+    fp32_dir: Path,
+    int8_dir: Path,
+    data: Path,
+    out: Path,
+    split: str | None,
+    max_drop: float,
+    min_speedup: float,
+    min_agreement: float,
+    repeats: int,
+    sampling: FileSampling,
+    as_json: bool,
+) -> int:
+    """Compare INT8 with FP32 on the labelled clips of DATA (a manifest.csv), on this machine.
+
+    Writes report.html, report.md and report.json to OUT. Exit code: 0 when INT8 keeps to the
+    limits, 3 when it does not.
+    """
+    from converters.report.report import ReportOptions, make_report
+    from converters.report.verdict import Limits
+
+    limits = Limits(max_drop, min_speedup, min_agreement)
+    options = ReportOptions(split, sampling, limits, repeats)
+    done = make_report(fp32_dir, int8_dir, data, out, options, progress=progress)
+    if as_json:
+        print_json(done.to_dict())
+    else:
+        click.echo(done.verdict.text)
+        click.echo(f"see {out / 'report.html'}")
+    return 0 if done.verdict.ship else NOT_SHIPPED
+
+
+@click.command()
+@click.argument("fp32_dir", type=PATH)
+@click.argument("int8_dir", type=PATH)
+@click.argument("data", type=PATH)
+@click.argument("out", type=PATH)
+@click.option("--split", help="Of a manifest; `train` unless given.")
+@click.option("--clips", type=click.IntRange(min=1), default=24, show_default=True)
+@sampling_option
+@json_option
+def sensitivity(
+    fp32_dir: Path,
+    int8_dir: Path,
+    data: Path,
+    out: Path,
+    split: str | None,
+    clips: int,
+    sampling: FileSampling,
+    as_json: bool,
+) -> None:
+    """Rank the layers of INT8_DIR by what their quantization costs, on clips of DATA (a folder of
+    videos, a manifest.csv or a recording). Writes sensitivity.json and sensitivity.svg to OUT.
+    """
+    from converters.calibration import read_calibration
+    from converters.sensitivity import as_text, sensitivity, write
+    from ppsdk.model import load_model
+
+    _, facts = load_model(fp32_dir)
+    crops = read_calibration(
+        data,
+        facts,
+        split=split,
+        at_most=clips,
+        sampling=sampling,
+        progress=lambda items: progress(items, "clips"),
+    )
+    done = sensitivity(fp32_dir, int8_dir, crops, progress=lambda items: progress(items, "layers"))
+    write(done, out)
+    if as_json:
+        print_json(done.to_dict())
+    else:
+        click.echo(as_text(done))
+        click.echo(f"see {out / 'sensitivity.svg'}")

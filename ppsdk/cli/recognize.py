@@ -1,0 +1,189 @@
+"""Commands that run a model: classify, run, evaluate, inspect."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from ppsdk.cli.shared import (
+    PATH,
+    SECONDS,
+    FileSampling,
+    fail,
+    json_option,
+    model_option,
+    open_recognizer,
+    precision_option,
+    print_json,
+    progress,
+    sampling_option,
+    threads_option,
+)
+from ppsdk.errors import VideoError
+
+if TYPE_CHECKING:
+    from ppsdk.evaluation import Evaluation
+    from ppsdk.manifest import LabelledClip
+    from ppsdk.recognizer import Recognizer
+    from ppsdk.records import WindowScores
+
+
+@click.command()
+@click.argument("videos", nargs=-1, required=True)
+@model_option
+@click.option("--top", default=5, show_default=True, type=click.IntRange(min=1))
+@sampling_option
+@json_option
+@threads_option
+@precision_option
+def classify(
+    videos: tuple[str, ...],
+    model_dir: Path,
+    top: int,
+    sampling: FileSampling,
+    as_json: bool,
+    threads: int | None,
+    precision: Literal["f32", "bf16", "f16"],
+) -> int:
+    """Name the action in each of VIDEOS. A bad file is reported and the rest go on."""
+    failed = 0
+    with open_recognizer(model_dir, threads, precision) as recognizer:
+        for video in videos:
+            try:
+                scores = recognizer.classify(video, sampling=sampling)
+            except VideoError as error:
+                fail(str(error), 1)
+                failed = 1
+                continue
+            _show_scores(video, scores, top, as_json)
+    return failed
+
+
+@click.command()
+@click.argument("source")
+@model_option
+@click.option("--length-s", type=SECONDS, help="Window, seconds; the model's own unless given.")
+@click.option("--stride-s", type=SECONDS, help="Time between windows, seconds.")
+@click.option("--no-merge", is_flag=True, help="One event a window.")
+@threads_option
+@precision_option
+def run(
+    source: str,
+    model_dir: Path,
+    length_s: float | None,
+    stride_s: float | None,
+    no_merge: bool,
+    threads: int | None,
+    precision: Literal["f32", "bf16", "f16"],
+) -> None:
+    """Print the events of SOURCE (a file, a camera index, a URL) as JSON lines, as they end."""
+    with open_recognizer(model_dir, threads, precision) as recognizer:
+        events = recognizer.events(source, length_s=length_s, stride_s=stride_s, merge=not no_merge)
+        for event in events:
+            print_json(event.to_dict())
+
+
+@click.command()
+@click.argument("manifest", type=PATH)
+@model_option
+@click.option("--split", help="Only the clips of this split.")
+@sampling_option
+@json_option
+@threads_option
+@precision_option
+def evaluate(
+    manifest: Path,
+    model_dir: Path,
+    split: str | None,
+    sampling: FileSampling,
+    as_json: bool,
+    threads: int | None,
+    precision: Literal["f32", "bf16", "f16"],
+) -> int:
+    """Accuracy on the labelled clips of MANIFEST (CSV: path,label and optionally group,split)."""
+    from ppsdk.evaluation import as_text
+    from ppsdk.manifest import read_manifest
+
+    with open_recognizer(model_dir, threads, precision) as recognizer:
+        clips = read_manifest(manifest, split=split, labels=recognizer.labels)
+        result, failed = _evaluate(recognizer, clips, sampling)
+    if result is None:
+        raise VideoError(f"{manifest}: none of its {len(clips)} clips can be read")
+    if as_json:
+        print_json({**result.to_dict(), "sampling": sampling, "split": split, "errors": failed})
+    else:
+        click.echo(as_text(result))
+    return 1 if failed else 0
+
+
+@click.command()
+@click.argument("model_dir", type=PATH)
+@json_option
+def inspect(model_dir: Path, as_json: bool) -> None:
+    """Say what the model in MODEL_DIR is, after checking that it is whole."""
+    from dataclasses import asdict
+
+    from ppsdk.model import load_model
+
+    _, facts = load_model(model_dir)
+    told: dict[str, Any] = asdict(facts)
+    del told["self_test"]
+    told["size_bytes"] = (model_dir / "model.bin").stat().st_size
+    if as_json:
+        print_json(told)
+        return
+    labels = told.pop("labels")
+    told["labels"] = f"{len(labels)}: {', '.join(labels[:10])}{', ...' if len(labels) > 10 else ''}"
+    for name, value in told.items():
+        text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+        click.echo(f"{name:15} {text}")
+
+
+def _evaluate(
+    recognizer: Recognizer, clips: list[LabelledClip], sampling: FileSampling
+) -> tuple[Evaluation | None, list[str]]:
+    from ppsdk.evaluation import Evaluation
+
+    scored: list[tuple[LabelledClip, WindowScores]] = []
+    errors: list[str] = []
+    for clip in progress(clips, "clips"):
+        try:
+            answer = recognizer.classify(
+                clip.path,
+                sampling=sampling,
+                roi=clip.roi,
+                span_s=clip.window_s(recognizer.facts.length_s),
+            )
+            scored.append((clip, answer))
+        except VideoError as error:
+            errors.append(str(error))
+    for message in errors:
+        fail(message, 1)
+    if not scored:
+        return None, errors
+    good, scores = zip(*scored, strict=True)
+    return Evaluation(recognizer.labels, good, scores), errors
+
+
+def _show_scores(video: str, scores: WindowScores, top: int, as_json: bool) -> None:
+    best = scores.top(top)
+    if as_json:
+        print_json(
+            {
+                "path": video,
+                "label": scores.label,
+                "label_id": scores.label_id,
+                "score": round(scores.score, 6),
+                "top": [{"label": label, "score": round(score, 6)} for label, score in best],
+                "start_s": round(scores.start_s, 6),
+                "end_s": round(scores.end_s, 6),
+                "frame_indices": scores.frame_indices.tolist(),
+                "logits": [round(float(x), 6) for x in scores.logits],
+            }
+        )
+        return
+    click.echo(video)
+    for label, score in best:
+        click.echo(f"  {score:.4f}  {label}")

@@ -1,0 +1,77 @@
+"""What commands share: options, errors in one line, progress, JSON lines."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from ppsdk.recognizer import Recognizer
+
+Item = TypeVar("Item")
+FileSampling = Literal["full", "paddlevideo"]
+PATH = click.Path(path_type=Path)
+SECONDS = click.FloatRange(min=0, min_open=True)
+
+model_option = click.option(
+    "--model", "model_dir", required=True, type=PATH, help="Folder written by `ppsdk convert`."
+)
+threads_option = click.option(
+    "--threads", type=click.IntRange(min=1), help="CPU threads; all unless given."
+)
+precision_option = click.option(
+    "--precision",
+    type=click.Choice(["f32", "bf16", "f16"]),
+    default="f32",
+    show_default=True,
+    help="Floating-point precision of execution.",
+)
+sampling_option = click.option(
+    "--sampling",
+    type=click.Choice(["full", "paddlevideo"]),
+    default="full",
+    show_default=True,
+    help="Which frames stand for a file.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+
+
+def fail(message: str, code: int) -> int:
+    click.echo(f"ppsdk: error: {' '.join(message.split())}", err=True)
+    return code
+
+
+def open_recognizer(
+    model_dir: Path, threads: int | None, precision: Literal["f32", "bf16", "f16"]
+) -> Recognizer:
+    from ppsdk.recognizer import Recognizer
+
+    return Recognizer(model_dir, num_threads=threads, precision=precision)
+
+
+def progress(items: Iterable[Item], label: str) -> Iterator[Item]:
+    """A bar on a terminal, nothing in a pipe."""
+    hidden = not sys.stderr.isatty()
+    with click.progressbar(items, label=label, file=sys.stderr, hidden=hidden) as bar:
+        yield from bar
+
+
+def need(*packages: str, extra: str) -> None:
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if missing:
+        raise click.ClickException(
+            f"needs {', '.join(missing)}: pip install 'ppsdk[{extra}]' (in a checkout '.[{extra}]')"
+        )
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """One object a line, at once: whoever reads the pipe should not wait for a buffer to fill."""
+    click.echo(json.dumps(value, ensure_ascii=False))
+    if sys.stdout is not None:
+        sys.stdout.flush()
