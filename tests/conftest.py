@@ -37,6 +37,22 @@ def small_dir(tmp_path_factory) -> Path:
     return _convert(tmp_path_factory.mktemp("small"), seed=5, num_segments=8, num_classes=5)
 
 
+@pytest.fixture(scope="session")
+def tiny_dir(tmp_path_factory) -> Path:
+    """A seeded 4-segment model of 64 x 64 pixels with 5 classes: quick to quantize."""
+    from safetensors.numpy import save_file
+
+    from converters.convert import ConvertOptions, convert
+    from converters.seeded import seeded_weights
+
+    folder = tmp_path_factory.mktemp("tiny")
+    labels = json.dumps([f"class_{i:03d}" for i in range(5)])
+    told = {"image_size": "64", "labels": labels, "length_s": "1.0", "stride_s": "0.5"}
+    weights = folder / "seeded.safetensors"
+    save_file(seeded_weights(5, num_segments=4, num_classes=5), weights, metadata=told)
+    return convert(weights, folder / "model", ConvertOptions()).folder
+
+
 def _convert(folder: Path, *, seed: int, **shape: int) -> Path:
     from converters.convert import ConvertOptions, convert
     from converters.seeded import seeded_weights, write_pdparams

@@ -31,12 +31,12 @@ MIXED = QuantizeOptions(LOOSE, recipe="mixed")
 @pytest.fixture(scope="module")
 def clips():
     rng = np.random.default_rng(0)
-    return [rng.integers(0, 256, (8, 224, 224, 3), dtype=np.uint8) for _ in range(16)]
+    return [rng.integers(0, 256, (4, 64, 64, 3), dtype=np.uint8) for _ in range(16)]
 
 
 @pytest.fixture(scope="module")
-def quantized(small_dir, clips, tmp_path_factory):
-    return quantize(small_dir, clips, tmp_path_factory.mktemp("int8") / "model", MIXED)
+def quantized(tiny_dir, clips, tmp_path_factory):
+    return quantize(tiny_dir, clips, tmp_path_factory.mktemp("int8") / "model", MIXED)
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +55,10 @@ def test_convolutions_are_quantized_and_gates_are_not(int8_dir):
     assert not [name for name in layers if ".se.conv" in name or "global_attention" in name]
 
 
-def test_squeeze_blocks_stay_float_only_because_their_pool_is_a_reduce_mean(small_dir, clips):
+@pytest.mark.slow
+def test_squeeze_blocks_stay_float_only_because_their_pool_is_a_reduce_mean(tiny_dir, clips):
     """Nothing tells NNCF to leave them: it knows the pattern. With a pooling node it does not."""
-    model, _ = load_model(small_dir)
+    model, _ = load_model(tiny_dir)
     as_they_are = quantized_by(RECIPES[1], model, clips[:2])
     assert not [name for name in quantized_layers(as_they_are) if ".se.conv" in name]
     for op in model.get_ops():
@@ -72,11 +73,11 @@ def test_squeeze_blocks_stay_float_only_because_their_pool_is_a_reduce_mean(smal
     assert [name for name in quantized_layers(other) if ".se.conv" in name]
 
 
-def test_it_answers_as_the_float_model_does_and_is_smaller(small_dir, int8_dir, clips):
-    with Recognizer(small_dir) as exact, Recognizer(int8_dir) as quick:
+def test_it_answers_as_the_float_model_does_and_is_smaller(tiny_dir, int8_dir, clips):
+    with Recognizer(tiny_dir) as exact, Recognizer(int8_dir) as quick:
         one, other = exact.logits(clips[0]), quick.logits(clips[0])
     assert np.abs(one - other).max() < 0.3 * np.abs(one).max()
-    sizes = [(folder / "model.bin").stat().st_size for folder in (small_dir, int8_dir)]
+    sizes = [(folder / "model.bin").stat().st_size for folder in (tiny_dir, int8_dir)]
     # A quarter, and the SE blocks, which stay in float, at half their size.
     assert 0.25 * sizes[0] < sizes[1] < 0.30 * sizes[0]
 
@@ -88,28 +89,29 @@ def test_what_was_done_is_kept_in_the_model(quantized):
     assert trial.recipe == "mixed" and not trial.missed and trial.seen.clips == 16
 
 
+@pytest.mark.slow
 def test_the_same_clips_in_another_order_or_repeated_give_the_same_model(
-    small_dir, int8_dir, clips, tmp_path
+    tiny_dir, int8_dir, clips, tmp_path
 ):
-    again = quantize(small_dir, [*clips[::-1], clips[3]], tmp_path / "again", MIXED)
+    again = quantize(tiny_dir, [*clips[::-1], clips[3]], tmp_path / "again", MIXED)
     assert again.facts.calibration_clips == 16
     weights = [(folder / "model.bin").read_bytes() for folder in (int8_dir, again.folder)]
     assert weights[0] == weights[1]
 
 
-def test_what_cannot_be_quantized_is_refused(small_dir, int8_dir, clips, tmp_path):
+def test_what_cannot_be_quantized_is_refused(tiny_dir, int8_dir, clips, tmp_path):
     with pytest.raises(ModelError, match="is INT8 already"):
         quantize(int8_dir, clips, tmp_path / "x")
     with pytest.raises(ModelError, match="no calibration clips"):
-        quantize(small_dir, [], tmp_path / "x")
+        quantize(tiny_dir, [], tmp_path / "x")
     with pytest.raises(ModelError, match="exists: choose another folder"):
-        quantize(small_dir, clips, int8_dir, MIXED)
+        quantize(tiny_dir, clips, int8_dir, MIXED)
     with pytest.raises(ModelError, match="recipe is 'best': must be one of performance, mixed"):
         QuantizeOptions(recipe="best")
     assert not (tmp_path / "x").exists()
 
 
-def test_an_int8_graph_under_an_fp32_name_is_refused(small_dir, int8_dir, clips, tmp_path):
+def test_an_int8_graph_under_an_fp32_name_is_refused(tiny_dir, int8_dir, clips, tmp_path):
     model, facts = load_model(int8_dir)
     (tmp_path / "lie").mkdir()
     save_model(model, replace(facts, precision="FP32"), tmp_path / "lie")
@@ -118,15 +120,15 @@ def test_an_int8_graph_under_an_fp32_name_is_refused(small_dir, int8_dir, clips,
 
 
 def test_a_target_out_of_reach_is_an_error_that_says_how_far_each_recipe_came(
-    small_dir, clips, tmp_path
+    tiny_dir, clips, tmp_path
 ):
     impossible = QuantizeOptions(replace(LOOSE, max_score_mean=0.0), recipe="mixed")
     with pytest.raises(ModelError, match=r"mixed: mean score difference 0\.0\d+ \(asked <= 0\)"):
-        quantize(small_dir, clips, tmp_path / "x", impossible)
+        quantize(tiny_dir, clips, tmp_path / "x", impossible)
     assert not (tmp_path / "x").exists()
 
 
-def test_a_model_that_stayed_float_is_not_saved(small_dir, clips, tmp_path, monkeypatch):
+def test_a_model_that_stayed_float_is_not_saved(tiny_dir, clips, tmp_path, monkeypatch):
     """NNCF gives back the float model, without a word, where its scope leaves nothing to quantize:
     the real NNCF is asked to leave everything.
     """
@@ -141,35 +143,37 @@ def test_a_model_that_stayed_float_is_not_saved(small_dir, clips, tmp_path, monk
 
     monkeypatch.setattr(quantize_module, "quantized_by", leave_all)
     with pytest.raises(ModelError, match="left every layer in float"):
-        quantize(small_dir, clips[:2], tmp_path / "x", replace(MIXED, force=True))
+        quantize(tiny_dir, clips[:2], tmp_path / "x", replace(MIXED, force=True))
     assert not (tmp_path / "x").exists()
 
 
-def test_recipes_are_tried_in_turn_until_one_will_do(small_dir, clips, tmp_path):
+@pytest.mark.slow
+def test_recipes_are_tried_in_turn_until_one_will_do(tiny_dir, clips, tmp_path):
     """The first one asks more than "performance" gives: the figures of both are told."""
-    model, facts = load_model(small_dir)
+    model, facts = load_model(tiny_dir)
     exact = all_logits(model, facts, clips)
     by_recipe = {}
     for recipe in RECIPES[:2]:
         rough = all_logits(quantized_by(recipe, model, clips), facts, clips)
         by_recipe[recipe.name] = float(np.abs(exact - rough).mean())
     assert tuple(by_recipe) == RECIPE_NAMES[:2]
-    done = quantize(small_dir, clips, tmp_path / "x", QuantizeOptions(LOOSE))
+    done = quantize(tiny_dir, clips, tmp_path / "x", QuantizeOptions(LOOSE))
     assert [trial.recipe for trial in done.trials] == ["performance"]
 
 
-def test_held_out_labels_decide_where_there_are_any(small_dir, clips, tmp_path):
-    with Recognizer(small_dir) as exact:
+@pytest.mark.slow
+def test_held_out_labels_decide_where_there_are_any(tiny_dir, clips, tmp_path):
+    with Recognizer(tiny_dir) as exact:
         right = [int(exact.logits(clip).argmax()) for clip in clips]
     wrong = np.array([(label + 1) % 5 for label in right])
-    done = quantize(small_dir, clips, tmp_path / "x", MIXED, held_out=HeldOut(clips[:4], wrong[:4]))
+    done = quantize(tiny_dir, clips, tmp_path / "x", MIXED, held_out=HeldOut(clips[:4], wrong[:4]))
     seen = done.trials[0].seen
     assert seen.clips == 4 and seen.fp32_right == 0.0
 
 
-def test_a_released_layer_is_the_float_one(small_dir, int8_dir, clips):
+def test_a_released_layer_is_the_float_one(tiny_dir, int8_dir, clips):
     """With all layers released the model is FP32 again, but for SE blocks stored as float16."""
-    fp32, facts = load_model(small_dir)
+    fp32, facts = load_model(tiny_dir)
     int8, _ = load_model(int8_dir)
     layers = list(quantized_layers(int8))
     exact = all_logits(fp32, facts, clips[:2])
@@ -180,8 +184,8 @@ def test_a_released_layer_is_the_float_one(small_dir, int8_dir, clips):
 
 
 @pytest.mark.slow
-def test_sensitivity_ranks_every_layer(small_dir, int8_dir, clips):
-    done = sensitivity(small_dir, int8_dir, clips[:2])
+def test_sensitivity_ranks_every_layer(tiny_dir, int8_dir, clips):
+    done = sensitivity(tiny_dir, int8_dir, clips[:2])
     moved = [row.alone.score_mean for row in done.layers]
     assert len(done.layers) > 30 and moved == sorted(moved, reverse=True)
 
@@ -199,9 +203,10 @@ def folder_of_clips(tmp_path_factory):
     return folder
 
 
-def test_the_command(small_dir, folder_of_clips, tmp_path):
+@pytest.mark.slow
+def test_the_command(tiny_dir, folder_of_clips, tmp_path):
     loose = ["--max-drop", 1, "--min-agreement", 0, "--recipe", "mixed"]
-    given = ["quantize", small_dir, folder_of_clips, tmp_path / "int8", *loose]
+    given = ["quantize", tiny_dir, folder_of_clips, tmp_path / "int8", *loose]
     few = "14 different calibration clips: 16 or more are needed"
     assert_refused(run(*given, "--clips", 14), few)
     done = run(*given, "--clips", 14, "--force")
@@ -213,10 +218,11 @@ def test_the_command(small_dir, folder_of_clips, tmp_path):
     assert (told["precision"], told["calibration_clips"]) == ("INT8", 14)
 
 
+@pytest.mark.slow
 def test_convert_and_quantize_in_one_go(folder_of_clips, tmp_path):
     from converters.seeded import seeded_weights, write_pdparams
 
-    write_pdparams(tmp_path / "w.pdparams", seeded_weights(5, num_segments=8, num_classes=5))
+    write_pdparams(tmp_path / "w.pdparams", seeded_weights(5, num_segments=4, num_classes=5))
     (tmp_path / "labels.txt").write_text("\n".join(f"class_{i:03d}" for i in range(5)))
     given = ["convert", tmp_path / "w.pdparams", tmp_path / "int8", "--length-s", 1]
     given += ["--labels", tmp_path / "labels.txt", "--int8", folder_of_clips]

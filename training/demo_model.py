@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,7 @@ def rebuild(out: Path) -> dict[str, Any]:
             recipe,
             cache,
             init=weights,
-            progress=lambda epochs, name=name: _progress(epochs, name),
+            progress=partial(_progress, label=name),
         )
     trained = train(
         manifest,

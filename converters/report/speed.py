@@ -25,7 +25,7 @@ from ppsdk.records import Image
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
 REQUESTS = 4  # at a time, where throughput is measured
-LOADS = 5
+LOADS = 3
 
 
 @dataclass(frozen=True)
