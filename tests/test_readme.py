@@ -39,8 +39,8 @@ def folder(tmp_path_factory):
     (folder / "labels.txt").write_text("\n".join("abcde"))
     shutil.copy(SYNTH / "base_64.mp4", folder / "clip.mp4")
     shutil.copy(SYNTH / "long_gop_300.mp4", folder / "long.mp4")
-    rows = ["path,label,split,start_s,end_s", "clip.mp4,a,test,,", "clip.mp4,b,test,0.5,1.5"]
-    rows += [f"long.mp4,{'abcde'[i % 5]},train,{0.5 * i},{0.5 * i + 2}" for i in range(18)]
+    rows = ["path,label,split,roi", "clip.mp4,a,test,", "clip.mp4,b,test,0 0 0.5 1"]
+    rows += [f"long.mp4,{'abcde'[i % 5]},train,0 0 1 {0.5 + 0.025 * i}" for i in range(18)]
     (folder / "manifest.csv").write_text("\n".join(rows))
     write_set(folder / "clips", 5)
     shutil.copytree(ROOT / "examples", folder / "examples")

@@ -70,14 +70,16 @@ def recall_chart(rows: Sequence[tuple[str, float, float, int]]) -> str:
             'stroke-width="2.5"/>'
         )
         parts.append(f'<circle cx="{other:.1f}" cy="{y}" r="3.5" fill="{INT8}"/>')
-        parts.append(_text(WIDTH - 4, y + 4, f"{clips} clips", anchor="end", colour=FAINT))
+        parts.append(
+            _text(WIDTH - 4, y + 4, f"{clips} clip{'s' * (clips > 1)}", anchor="end", colour=FAINT)
+        )
     return _svg(30 + ROW * len(rows), parts, "Recall of each class: ring FP32, dot INT8")
 
 
 def confusion_chart(labels: Sequence[str], confusion: Sequence[Sequence[int]], colour: str) -> str:
     """Rows are the truth, columns the answers; shade is the share of the row."""
     cell = max(14, min(34, 560 // max(1, len(labels))))
-    top = 96
+    top = 24 + 4.5 * max(len(_short(label)) for label in labels)  # slanted names stand there
     parts = []
     for j, label in enumerate(labels):
         at = LEFT + cell * (j + 0.5)
