@@ -36,13 +36,25 @@ def test_without_labels_what_fp32_says_is_right():
 
 def test_a_target_tells_all_that_it_misses():
     seen = agreement(FP32, INT8, np.array([0, 0, 1, 0]))
-    missed = Target(0.01, 0.97, 0.2, 0.1).missed(seen)
+    missed = Target(0.01, 1.0, 0.2, 0.1).missed(seen)
     assert [text.split(" 0.")[0] for text in missed] == [
         "top-1 drop",
         "agreement",
         "p95 score difference",
     ]
     assert not Target(0.25, 0.75, 0.2, 0.25).missed(seen)
+
+
+@pytest.mark.parametrize(
+    ("clips", "flips", "agrees"),
+    [(17, 1, True), (17, 2, False), (36, 1, True), (36, 2, False), (100, 3, True), (100, 4, False)],
+)
+def test_one_clip_near_a_tie_may_differ_however_few_there_are(clips, flips, agrees):
+    fp32 = np.tile(np.array([[0.01, 0]], np.float32), (clips, 1))
+    int8 = fp32.copy()
+    int8[:flips, 1] = 0.02
+    assert (not Target(max_drop=1).missed(agreement(fp32, int8))) == agrees
+    assert Target(max_drop=1, min_agreement=1.0).missed(agreement(fp32, int8))
 
 
 def test_nan_meets_nothing():
