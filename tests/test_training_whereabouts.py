@@ -82,8 +82,14 @@ def test_it_goes_on_where_it_was_killed_and_can_be_trained_from(tmp_path):
         epochs=2, batch_size=2, image_size=32, num_segments=4, videomix_alpha=0, scales=(1.0,)
     )
 
+    # Few scenes do not have every movement in both splits: only which way it goes is asked here.
+    parts = manifest.with_name(PARTS_MANIFEST)
+    rows = [line.split(",") for line in parts.read_text().splitlines()]
+    for row in rows[1:]:
+        row[1] = row[1].split()[-1] if " " in row[1] else "idle"
+    parts.write_text("\n".join(",".join(row) for row in rows))
+
     def learn(out, progress=iter):
-        parts = manifest.with_name(PARTS_MANIFEST)
         cache = tmp_path / "cache"
         return learn_whereabouts(parts, scenes, out, recipe, cache, progress=progress)
 
