@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ppsdk.clips import sample_clip
 from ppsdk.errors import ModelError, VideoError
 from ppsdk.facts import ModelFacts
-from ppsdk.manifest import LabelledClip, read_manifest
+from ppsdk.manifest import VIDEO_SUFFIXES, LabelledClip, read_manifest
 from ppsdk.preprocess import crop_for_model
 from ppsdk.records import Image
 from ppsdk.sampling import Sampling
@@ -31,7 +31,6 @@ CALIBRATION_CLIPS = 300  # NNCF's own default of samples
 # Fewer clips than this leave ranges of activations to chance.
 FEWEST_CLIPS = 16
 HELD_OUT_SPLITS = ("val", "test")
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".gif", ".mpg", ".ts", ".wmv", ".m4v")
 # Deviation of grey levels below which a clip is one flat colour: a lens cap, or values of 0 to 1
 # that were taken for grey levels.
 _FLAT_LEVELS = 2.0

@@ -13,6 +13,9 @@ from ppsdk.errors import VideoError
 from ppsdk.preprocess import check_roi
 from ppsdk.records import Roi
 
+# What is taken for a video where a folder of clips is given.
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".gif", ".mpg", ".ts", ".wmv", ".m4v")
+
 
 @dataclass(frozen=True)
 class LabelledClip:

@@ -8,10 +8,9 @@ from pathlib import Path
 
 from ppsdk import VideoError
 from ppsdk.intervals import LabelledSpan, background_windows
-from ppsdk.manifest import LabelledClip, read_manifest
+from ppsdk.manifest import VIDEO_SUFFIXES, LabelledClip, read_manifest
 from ppsdk.sources import open_file
 
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".gif", ".mpg", ".ts", ".wmv", ".m4v")
 HELD_OUT_SHARE = 5  # where nothing says what is held out, every fifth is
 SHOWN = 20  # of many problems of a kind
 

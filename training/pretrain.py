@@ -25,12 +25,11 @@ from torch import Tensor
 from ppsdk import VideoError
 from ppsdk.clips import read_chosen
 from ppsdk.errors import ModelError
-from ppsdk.manifest import LabelledClip, read_manifest
+from ppsdk.manifest import VIDEO_SUFFIXES, LabelledClip, read_manifest
 from ppsdk.preprocess import normalize, scale_for_model
 from ppsdk.records import Image, Roi
 from ppsdk.sampling import span_indices
 from training.augment import multi_scale_crop
-from training.data import VIDEO_SUFFIXES
 from training.network import NetworkOptions, PPTSMv2
 from training.optimizer import learning_rate
 from training.teacher import TEACHER_FEATURES, imagenet_teacher
