@@ -89,7 +89,6 @@ def read_held_out(
     facts: ModelFacts,
     *,
     split: str | None = None,
-    at_most: int | None = None,
     sampling: Sampling = "full",
     progress: Progress = iter,
 ) -> HeldOut:
@@ -101,8 +100,6 @@ def read_held_out(
         there = {clip.split for clip in read_manifest(manifest)}
         split = next((name for name in HELD_OUT_SPLITS if name in there), None)
     clips = read_manifest(manifest, split=split, labels=facts.labels)
-    if at_most is not None:
-        clips = spread(clips, at_most)
     read = _readable(manifest, progress(clips), facts, sampling)
     label_ids = np.array([facts.labels.index(clip.label) for clip, _ in read])
     return HeldOut([crops for _, crops in read], label_ids)

@@ -4,7 +4,7 @@ which movement it is, frame by frame.
 From the labels of windows alone, a network that starts from nothing had not learned in an hour of
 two cores which way an action goes: an action and its reversal have the same pictures, and only what
 is held *and* where the hand goes, together, tell them apart. A rendered scene knows both for each
-frame. Two 1x1 convolutions, thrown away afterwards, ask for them in the middle of the network.
+frame. A few 1x1 convolutions, thrown away afterwards, ask for them in the middle of the network.
 """
 
 from __future__ import annotations
