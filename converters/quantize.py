@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
-from openvino import opset13
 
 from converters.agreement import Agreement, Target, agreement, all_logits
 from converters.calibration import (
@@ -24,9 +23,9 @@ from converters.calibration import (
     read_held_out,
 )
 from converters.convert import refuse_existing, run_f32, written_whole
+from converters.finish import finished
 from converters.recipes import (
     ACCURACY_CONTROL,
-    LAYER_TYPES,
     RECIPE_NAMES,
     RECIPES,
     quantized_by,
@@ -155,7 +154,7 @@ def quantize(
         raise ModelError(f"{model_dir}: its own logits are not finite: nothing to compare with")
     trials: list[Trial] = []
     for name in [options.recipe] if options.recipe else RECIPE_NAMES:
-        quantized = with_float16_weights(_tried(name, model, clips, held_out, options.target))
+        quantized = finished(_tried(name, model, clips, held_out, options.target))
         if not count_quantized(quantized):
             raise ModelError(f"{model_dir}: NNCF left every layer in float ({name}): not saved")
         int8 = all_logits(quantized, facts, held_out.crops, lambda items: progress(items, name))
@@ -192,22 +191,6 @@ def _tried(
     except RuntimeError as error:
         what = " ".join(str(error).split())[:200]
         raise ModelError(f"NNCF cannot quantize it by {name!r} ({what})") from None
-
-
-def with_float16_weights(model: ov.Model) -> ov.Model:
-    """The same model; weights of layers that stay float are stored as float16. (What
-    `ov.save_model(compress_to_fp16=True)` is for, but it passes over models that are INT8.)
-    """
-    for op in model.get_ops():
-        if op.get_type_name() not in LAYER_TYPES:
-            continue
-        weights = op.input_value(1).get_node()
-        if weights.get_type_name() == "Constant" and weights.get_element_type() == ov.Type.f32:
-            stored = opset13.constant(
-                weights.data.astype(np.float16), name=f"{op.get_friendly_name()}.f16"
-            )
-            op.input(1).replace_source_output(opset13.convert(stored, "f32").output(0))
-    return model
 
 
 def _judged(
