@@ -18,6 +18,7 @@ from converters.calibration import (
     CALIBRATION_CLIPS,
     HeldOut,
     checked,
+    fingerprint,
     held_out_of,
     read_calibration,
     read_held_out,
@@ -137,17 +138,18 @@ def quantize(
     """Write the INT8 model to `out`: of the first recipe that meets the target on the held-out
     clips, or on those of the calibration where no others are given.
 
-    calibration_clips: uint8 (num_segments, S, S, 3) each, what the network would see. Raises
-    ModelError, with nothing written: for a model that is INT8 already, for clips that cannot be
-    calibrated with, where NNCF gives back a float model, which it does without a word, and where no
-    recipe meets the target.
+    calibration_clips: uint8 (num_segments, S, S, 3) each, what the network would see; those that
+    are held out too are not used. Raises ModelError, with nothing written: for a model that is INT8
+    already, for clips that cannot be calibrated with, where NNCF gives back a float model, which it
+    does without a word, and where no recipe meets the target.
     """
     model, facts = load_model(model_dir)
     if count_quantized(model) and facts.precision == "FP32":
         raise ModelError(f"{model_dir}: is quantized already, though it says FP32")
     if facts.precision != "FP32":
         raise ModelError(f"{model_dir}: is {facts.precision} already: quantize the FP32 model")
-    clips = checked(calibration_clips, facts, force=options.force)
+    judged_by = () if held_out is None else held_out.crops
+    clips = checked(calibration_clips, facts, held_out=judged_by, force=options.force)
     held_out = held_out or HeldOut(clips)
     fp32 = all_logits(model, facts, held_out.crops, lambda items: progress(items, "FP32"))
     if not np.isfinite(fp32).all():
@@ -162,7 +164,7 @@ def quantize(
         trials.append(trial)
         log.info("%s: %s", name, "; ".join(trial.missed) or "meets the target")
         if not trial.missed:
-            facts = _saved(quantized, facts, name, len(clips), out, options)
+            facts = _saved(quantized, facts, name, clips, out, options)
             return Quantization(out, facts, tuple(trials))
     tried = "; ".join(f"{trial.recipe}: {', '.join(trial.missed)}" for trial in trials)
     raise ModelError(f"{model_dir}: no recipe meets the target: not saved: {tried}")
@@ -211,7 +213,7 @@ def _saved(
     quantized: ov.Model,
     facts: ModelFacts,
     recipe: str,
-    num_clips: int,
+    clips: Sequence[Image],
     out: Path,
     options: QuantizeOptions,
 ) -> ModelFacts:
@@ -221,7 +223,8 @@ def _saved(
         precision="INT8",
         self_test=tuple(float(x) for x in logits[:16]),
         recipe=recipe,
-        calibration_clips=num_clips,
+        calibration_clips=len(clips),
+        calibrated_with=tuple(fingerprint(clip) for clip in clips),
     )
     with written_whole(out.resolve(), force=options.force) as folder:
         save_model(quantized, facts, folder)

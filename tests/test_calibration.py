@@ -109,6 +109,20 @@ def test_repeated_clips_count_once_and_order_does_not_matter(facts, caplog):
     assert all(np.array_equal(a, b) for a, b in zip(once, again, strict=True))
 
 
+def test_what_is_held_out_is_not_calibrated_with(facts, caplog):
+    clips = noise(FEWEST_CLIPS + 2, facts)
+    with caplog.at_level(logging.WARNING):
+        left = checked(clips, facts, held_out=[clips[5].copy(), clips[0], *noise(1, facts, seed=1)])
+    assert "2 calibration clips are held out too" in caplog.text
+    assert len(left) == FEWEST_CLIPS
+    kept = {clip.tobytes() for clip in left}
+    assert kept == {clip.tobytes() for i, clip in enumerate(clips) if i not in (0, 5)}
+    with pytest.raises(ModelError, match="15 different calibration clips: 16 or more"):
+        checked(clips, facts, held_out=clips[:3])
+    with pytest.raises(ModelError, match="every calibration clip is held out too"):
+        checked(clips, facts, held_out=clips, force=True)
+
+
 def test_too_few_are_refused_unless_forced(facts):
     clips = noise(1, facts) * 300  # a repeated clip is one
     with pytest.raises(ModelError, match="1 different calibration clips: 16 or more"):

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 from xml.etree import ElementTree
@@ -17,6 +18,7 @@ from conftest import SYNTH  # noqa: E402
 from test_cli import assert_refused, run  # noqa: E402
 from test_quantize import MIXED  # noqa: E402
 
+from converters.calibration import fingerprint, read_crops  # noqa: E402
 from converters.quantize import quantize  # noqa: E402
 from converters.report.accuracy import Answers, ask_both, compare  # noqa: E402
 from converters.report.machine import notes_on, this_machine  # noqa: E402
@@ -110,6 +112,8 @@ def test_the_verdict_follows_the_limits(six):
     assert not slow.ship and len(slow.reasons) == 3
     assert "top-1 drops by 16.7 points, at most 16 are accepted" in slow.text
     assert "INT8 is 2.70x as fast, at least 2.8x is asked" in slow.text
+    seen = judge(six, 3.0, Limits(max_drop=0.17), calibrated=2)
+    assert seen.ship and "2 of 6 clips were calibrated with, which flatters" in seen.text
 
 
 def test_notes_name_cpus_that_figures_do_not_carry_over_to():
@@ -229,6 +233,9 @@ def test_two_reports_agree_to_the_digit(told, tiny_dir, int8_dir, manifest, tmp_
 def test_a_killed_run_goes_on_where_it_was(tiny_dir, int8_dir, manifest, tmp_path):
     models = {"fp32": Network(tiny_dir), "int8": Network(int8_dir)}
     clips = read_manifest(manifest, split="test")
+    # Clip 0 cannot be read; INT8 was calibrated with clips 1 and 6, one on each side of the end.
+    known = tuple(fingerprint(read_crops(clips[i], models["int8"].facts)) for i in (1, 6))
+    models["int8"].facts = replace(models["int8"].facts, calibrated_with=known)
 
     def two_and_a_half(items):
         for i in items:
@@ -244,10 +251,8 @@ def test_a_killed_run_goes_on_where_it_was(tiny_dir, int8_dir, manifest, tmp_pat
     asked = []
 
     class Counting:
-        facts = models["fp32"].facts
-
         def __init__(self, network):
-            self.network = network
+            self.network, self.facts = network, network.facts
 
         def logits(self, crops):
             asked.append(1)
@@ -259,6 +264,7 @@ def test_a_killed_run_goes_on_where_it_was(tiny_dir, int8_dir, manifest, tmp_pat
     straight = ask_both(models, clips, tmp_path / "other", key="k")
     assert np.array_equal(resumed.fp32, straight.fp32)
     assert resumed.unreadable == straight.unreadable
+    assert resumed.calibrated == straight.calibrated == 2
     anew = ask_both(counting, clips, tmp_path, key="another model")
     assert np.array_equal(anew.int8, straight.int8) and len(asked) == 2 * 4 + 2 * 6
 
