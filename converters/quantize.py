@@ -143,6 +143,7 @@ def quantize(
     already, for clips that cannot be calibrated with, where NNCF gives back a float model, which it
     does without a word, and where no recipe meets the target.
     """
+    refuse_existing(out.resolve(), force=options.force)
     model, facts = load_model(model_dir)
     if count_quantized(model) and facts.precision == "FP32":
         raise ModelError(f"{model_dir}: is quantized already, though it says FP32")

@@ -25,8 +25,8 @@ CLIP = SYNTH / "base_64.mp4"
 
 
 @pytest.fixture(scope="module")
-def facts(small_dir):
-    return load_model(small_dir)[1]
+def facts(tiny_dir):
+    return load_model(tiny_dir)[1]
 
 
 def noise(count, facts, seed=0):
@@ -82,9 +82,9 @@ def test_a_folder_gives_its_videos_and_a_recording_its_windows(facts, tmp_path):
         list_clips(tmp_path / "empty", facts)
 
 
-def test_crops_are_those_that_inference_sees(small_dir, facts):
+def test_crops_are_those_that_inference_sees(tiny_dir, facts):
     clip = LabelledClip("x", CLIP, "class_000", span_s=(0.5, 1.5), roi=(0, 0, 0.5, 1))
-    with Recognizer(small_dir) as recognizer:
+    with Recognizer(tiny_dir) as recognizer:
         seen = recognizer.classify(CLIP, span_s=(0.5, 1.5), roi=(0, 0, 0.5, 1)).logits
         assert np.array_equal(recognizer.logits(read_crops(clip, facts)), seen)
 
@@ -144,9 +144,9 @@ def test_what_would_spoil_the_ranges_is_refused(facts):
         "nothing finite": np.full_like(levels, np.nan),
         "is flat, 0 ": (levels / 255).astype(np.uint8),
         "is flat, 128 ": np.full_like(good[0], 128),
-        r"is \(7, 224, 224, 3\): must be \(8,": good[0][1:],
-        r"is \(8, 112, 224, 3\)": good[0][:, ::2],
-        r"is \(8, 3, 224, 224\)": good[0].transpose(0, 3, 1, 2),
+        r"is \(3, 64, 64, 3\): must be \(4,": good[0][1:],
+        r"is \(4, 32, 64, 3\)": good[0][:, ::2],
+        r"is \(4, 3, 64, 64\)": good[0].transpose(0, 3, 1, 2),
     }
     for message, clip in cases.items():
         with pytest.raises(ModelError, match=f"calibration clip 16 .*{message}|clip 16 {message}"):

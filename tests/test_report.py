@@ -16,10 +16,8 @@ pytest.importorskip("nncf", reason="needs the extra 'convert'")
 
 from conftest import SYNTH  # noqa: E402
 from test_cli import assert_refused, run  # noqa: E402
-from test_quantize import MIXED  # noqa: E402
 
 from converters.calibration import fingerprint, read_crops  # noqa: E402
-from converters.quantize import quantize  # noqa: E402
 from converters.report.accuracy import Answers, ask_both, compare  # noqa: E402
 from converters.report.machine import notes_on, this_machine  # noqa: E402
 from converters.report.report import SCHEMA, ReportOptions, make_report  # noqa: E402
@@ -125,13 +123,6 @@ def test_notes_name_cpus_that_figures_do_not_carry_over_to():
 
 
 @pytest.fixture(scope="module")
-def int8_dir(tiny_dir, tmp_path_factory):
-    rng = np.random.default_rng(0)
-    clips = [rng.integers(0, 256, (4, 64, 64, 3), dtype=np.uint8) for _ in range(16)]
-    return quantize(tiny_dir, clips, tmp_path_factory.mktemp("report") / "int8", MIXED).folder
-
-
-@pytest.fixture(scope="module")
 def manifest(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clips")
     shutil.copy(SYNTH / "base_64.mp4", folder / "a.mp4")
@@ -144,11 +135,11 @@ def manifest(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def told(tiny_dir, int8_dir, manifest, tmp_path_factory):
+def told(tiny_dir, tiny_int8_dir, manifest, tmp_path_factory):
     """The command's three files: (folder, report.json)."""
     out = tmp_path_factory.mktemp("out")
     limits = ["--max-drop", 1, "--min-speedup", 0, "--repeats", 3, "--split", "test"]
-    done = run("report", tiny_dir, int8_dir, manifest, out, *limits)
+    done = run("report", tiny_dir, tiny_int8_dir, manifest, out, *limits)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Ship INT8: ") and done.stderr == ""
     return out, json.loads((out / "report.json").read_text("utf-8"))
@@ -216,9 +207,9 @@ def test_markup_in_names_stays_text(told):
 
 
 @pytest.mark.slow
-def test_two_reports_agree_to_the_digit(told, tiny_dir, int8_dir, manifest, tmp_path):
+def test_two_reports_agree_to_the_digit(told, tiny_dir, tiny_int8_dir, manifest, tmp_path):
     options = ReportOptions(split="test", repeats=2)
-    again = make_report(tiny_dir, int8_dir, manifest, tmp_path, options).to_dict()
+    again = make_report(tiny_dir, tiny_int8_dir, manifest, tmp_path, options).to_dict()
     timed = ("latency_ms", "latency_ms_1_thread", "total_ms", "clips_per_s", "load_ms_cold")
     timed += ("load_ms_cached", "peak_rss_bytes", "speedup", "stages", "verdict", "limits", "bf16")
 
@@ -230,8 +221,8 @@ def test_two_reports_agree_to_the_digit(told, tiny_dir, int8_dir, manifest, tmp_
     assert untimed(json.loads(json.dumps(again))) == untimed(told[1])
 
 
-def test_a_killed_run_goes_on_where_it_was(tiny_dir, int8_dir, manifest, tmp_path):
-    models = {"fp32": Network(tiny_dir), "int8": Network(int8_dir)}
+def test_a_killed_run_goes_on_where_it_was(tiny_dir, tiny_int8_dir, manifest, tmp_path):
+    models = {"fp32": Network(tiny_dir), "int8": Network(tiny_int8_dir)}
     clips = read_manifest(manifest, split="test")
     # Clip 0 cannot be read; INT8 was calibrated with clips 1 and 6, one on each side of the end.
     known = tuple(fingerprint(read_crops(clips[i], models["int8"].facts)) for i in (1, 6))
@@ -269,18 +260,18 @@ def test_a_killed_run_goes_on_where_it_was(tiny_dir, int8_dir, manifest, tmp_pat
     assert np.array_equal(anew.int8, straight.int8) and len(asked) == 2 * 4 + 2 * 6
 
 
-def test_what_is_not_a_pair_is_refused(tiny_dir, seeded_dir, int8_dir, manifest, tmp_path):
+def test_what_is_not_a_pair_is_refused(tiny_dir, seeded_dir, tiny_int8_dir, manifest, tmp_path):
     with pytest.raises(ModelError, match="is FP32: must be INT8"):
         make_report(tiny_dir, tiny_dir, manifest, tmp_path)
     with pytest.raises(ModelError, match="is INT8: must be FP32"):
-        make_report(int8_dir, int8_dir, manifest, tmp_path)
+        make_report(tiny_int8_dir, tiny_int8_dir, manifest, tmp_path)
     with pytest.raises(ModelError, match="has other labels than"):
-        make_report(seeded_dir, int8_dir, manifest, tmp_path)
+        make_report(seeded_dir, tiny_int8_dir, manifest, tmp_path)
 
 
 @pytest.mark.slow
-def test_the_exit_code_follows_the_verdict(tiny_dir, int8_dir, manifest, tmp_path):
-    given = ["report", tiny_dir, int8_dir, manifest, tmp_path, "--repeats", 2]
+def test_the_exit_code_follows_the_verdict(tiny_dir, tiny_int8_dir, manifest, tmp_path):
+    given = ["report", tiny_dir, tiny_int8_dir, manifest, tmp_path, "--repeats", 2]
     done = run(*given, "--min-speedup", 1000, "--split", "test")
     assert done.returncode == 3 and done.stdout.startswith("Do not ship INT8: ")
     assert_refused(run(*given, "--split", "nothing"), "no clips in split 'nothing'")

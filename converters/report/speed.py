@@ -26,7 +26,6 @@ from ppsdk.records import Image
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
-LOADS = 3
 BURST = 4  # clips a request, where throughput is measured
 _TYPES = {"f32": ov.Type.f32, "bf16": ov.Type.bf16, "f16": ov.Type.f16}
 
@@ -137,7 +136,7 @@ def measure_speed(
             )
             for name, network in networks.items()
         },
-        loading={name: _loading(folder) for name, folder in folders.items()},
+        loading={name: _loading(folder, max(1, repeats // 10)) for name, folder in folders.items()},
     )
 
 
@@ -213,17 +212,17 @@ print(json.dumps([loaded, peak]))
 """
 
 
-def _loading(folder: Path) -> Loading:
+def _loading(folder: Path, repeats: int) -> Loading:
     def load(cache: str) -> tuple[float, int | None]:
         command = [sys.executable, "-c", _LOAD, str(folder), cache]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         loaded, peak = json.loads(done.stdout.splitlines()[-1])
         return float(loaded), peak
 
-    cold = [load("") for _ in range(LOADS)]
+    cold = [load("") for _ in range(repeats)]
     with tempfile.TemporaryDirectory() as cache:
         load(cache)
-        cached = [load(cache) for _ in range(LOADS)]
+        cached = [load(cache) for _ in range(repeats)]
     peaks = [peak for _, peak in cold if peak is not None]
     return Loading(
         size_bytes=sum((folder / name).stat().st_size for name in ("model.xml", "model.bin")),
