@@ -202,12 +202,15 @@ started = time.perf_counter()
 network = Network(sys.argv[1], cache_dir=sys.argv[2] or None)
 loaded = 1000 * (time.perf_counter() - started)
 network.logits(self_test_crops(network.facts))
+peak = None
 try:
-    import resource
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-except ImportError:
-    peak = None
+    # Not getrusage: on Linux its maximum has the process in it that this one was started by.
+    with open("/proc/self/status") as status:
+        peak = next(1024 * int(row.split()[1]) for row in status if row.startswith("VmHWM:"))
+except (OSError, StopIteration):
+    if sys.platform == "darwin":
+        import resource
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(json.dumps([loaded, peak]))
 """
 
