@@ -61,7 +61,9 @@ def frame_head(model: ov.Model, facts: ModelFacts, *, num_rows: int) -> ov.Model
     convolution = _node(part, _BEHIND_SHIFT)
     asked_for = opset13.gather(convolution.input_value(0), rows, np.int32(0))
     convolution.input(0).replace_source_output(asked_for.output(0))
-    return ov.Model(part.get_results(), [*part.get_parameters(), rows], "frame_head")
+    part = ov.Model(part.get_results(), [*part.get_parameters(), rows], "frame_head")
+    part.validate_nodes_and_infer_types()
+    return part
 
 
 def tail(model: ov.Model) -> ov.Model:
