@@ -6,7 +6,7 @@ Frames are known by their positions in the stream. A `CutNetwork` serves all str
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Lock
 from typing import Any, Protocol
 
@@ -18,8 +18,8 @@ from ppsdk import cut
 from ppsdk.facts import ModelFacts
 from ppsdk.records import Image
 
-# What the trunk gives, an array for each of its outputs: float32 (frames, ...).
-Features = list[NDArray[np.float32]]
+# What the trunk gives, an array for each of its outputs: (frames, ...).
+Features = list[NDArray[Any]]
 Indices = NDArray[np.int64]
 # The frame before, the frame, the frame after.
 Three = tuple[int | None, ...]
@@ -43,7 +43,7 @@ class CutNetwork:
         self, model: ov.Model, facts: ModelFacts, compiled: Callable[[ov.Model], ov.CompiledModel]
     ) -> None:
         cut.refuse_other_shifts(facts)
-        self._model = model
+        self._model = model = cut.with_levels(model)
         self._facts = facts
         self._compiled = compiled
         self._trunk = compiled(cut.trunk(model, facts))
@@ -84,7 +84,7 @@ class StreamScorer:
     def logits(self, crops: Image, frame_indices: Indices) -> NDArray[np.float32]:
         indices = [int(index) for index in frame_indices]
         if self._ring is None:
-            self._ring = FeatureRing(len(indices), self._trunk.item_shapes)
+            self._ring = FeatureRing(len(indices), self._trunk.items)
         window = self._ring.window(indices, lambda run, out: self._trunk([crops[run]], out=out))
         return self._head.logits(window, indices)
 
@@ -133,8 +133,9 @@ class FeatureRing:
     it has come to the end: most frames stay where they are, and none is copied for the head.
     """
 
-    def __init__(self, num_segments: int, shapes: list[tuple[int, ...]]) -> None:
-        self._places = [np.empty((2 * num_segments, *shape), np.float32) for shape in shapes]
+    def __init__(self, num_segments: int, items: Sequence[tuple[tuple[int, ...], Any]]) -> None:
+        """items: shape and dtype of what there is of a frame, for each output of the trunk."""
+        self._places = [np.empty((2 * num_segments, *shape), dtype) for shape, dtype in items]
         self._start = 0
         # Which frame is at which position of the window: None where there is nothing of use.
         self._held: list[int | None] = [None] * num_segments
@@ -181,8 +182,14 @@ class Part:
 
     def __init__(self, compiled: ov.CompiledModel) -> None:
         self._request = compiled.create_infer_request()
-        shapes = [output.get_partial_shape() for output in compiled.outputs]
-        self.item_shapes = [tuple(size.get_length() for size in list(s)[1:]) for s in shapes]
+        # Shape, without the first axis, and dtype of each output.
+        self.items = [
+            (
+                tuple(size.get_length() for size in list(output.get_partial_shape())[1:]),
+                output.get_element_type().to_dtype(),
+            )
+            for output in compiled.outputs
+        ]
 
     def __call__(self, inputs: list[NDArray[Any]], *, out: Features | None = None) -> Features:
         """Its outputs, which the next call overwrites; in `out` where that is given."""
