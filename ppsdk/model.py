@@ -107,16 +107,17 @@ class Network:
             if not self._is_cut_tried:
                 self._is_cut_tried = True
                 try:
-                    self._cut = self._checked_cut()
+                    self._cut = self._checked_cut(stride_segments)
                 except (ValueError, LookupError, RuntimeError) as error:
                     log.warning("%s: windows share no work: %s", self._model_dir, _line(error))
         if self._cut is None:
             return _Uncut(self)
         return self._cut.scorer(stride_segments=stride_segments)
 
-    def _checked_cut(self) -> CutNetwork:
+    def _checked_cut(self, stride_segments: int) -> CutNetwork:
+        """Raises RuntimeError where, on this machine, the parts do not give what the whole gives."""
         cut = CutNetwork(self._model, self.facts, self._compile)
-        scorer = cut.scorer(stride_segments=1)
+        scorer = cut.scorer(stride_segments=stride_segments)
         crops = self_test_crops(self.facts)
         # The second window is the first moved on by a frame.
         for first in range(2):

@@ -196,7 +196,7 @@ class Recognizer:
             scorer = self._open_network().stream_scorer(stride_segments=grid.stride_segments)
             clips = cut_windows(source, grid, partial(self._crop_roi, roi))
             for clip in clips:
-                self._open_network()
+                self._open_network()  # an error where the recognizer was closed meanwhile
                 yield self._scores(clip, scorer.logits(clip.images, clip.frame_indices))
 
     def _crop_roi(self, roi: Roi | None, image: Image) -> Image:
