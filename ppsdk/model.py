@@ -115,7 +115,7 @@ class Network:
         return self._cut.scorer(stride_segments=stride_segments)
 
     def _checked_cut(self, stride_segments: int) -> CutNetwork:
-        """Raises RuntimeError where, on this machine, the parts do not give what the whole gives."""
+        """Raises RuntimeError where the parts, on this machine, do not give what the whole does."""
         cut = CutNetwork(self._model, self.facts, self._compile)
         scorer = cut.scorer(stride_segments=stride_segments)
         crops = self_test_crops(self.facts)
@@ -130,6 +130,10 @@ class Network:
             if not difference <= bound:
                 raise RuntimeError(f"in parts its logits differ by {difference:.3g}")
             crops = np.roll(crops, -1, axis=0)
+        # Whoever has streams may never ask the whole model again.
+        self._idle = queue.LifoQueue()
+        if hasattr(self._compiled, "release_memory"):  # since OpenVINO 2025.0
+            self._compiled.release_memory()
         return cut
 
     def _check_cached(self, model_dir: str | PathLike[str], cache_dir: str | PathLike[str]) -> None:

@@ -21,6 +21,8 @@ from ppsdk.records import Image
 # What the trunk gives, an array for each of its outputs: (frames, ...).
 Features = list[NDArray[Any]]
 Indices = NDArray[np.int64]
+# Frames that go through the trunk at once: more are not quicker, and take more memory.
+_AT_ONCE = 4
 # The frame before, the frame, the frame after.
 Three = tuple[int | None, ...]
 
@@ -204,10 +206,10 @@ def _alike(held: list[int | None], indices: list[int]) -> int:
 
 
 def _runs(positions: list[int]) -> list[slice]:
-    """[0, 1, 5] -> [slice(0, 2), slice(5, 6)]"""
+    """[0, 1, 5] -> [slice(0, 2), slice(5, 6)]; none of more than _AT_ONCE."""
     runs: list[slice] = []
     for position in positions:
-        if runs and runs[-1].stop == position:
+        if runs and runs[-1].stop == position < runs[-1].start + _AT_ONCE:
             runs[-1] = slice(runs[-1].start, position + 1)
         else:
             runs.append(slice(position, position + 1))

@@ -127,7 +127,7 @@ def test_a_frame_goes_through_the_trunk_once_and_the_head_runs_once_a_window(net
     windows = windows_of(30, 2)
     for window in windows:
         scorer.logits(frames[window], window)
-    assert parts["trunk"].asked == [8] + [2] * (len(windows) - 1)
+    assert parts["trunk"].asked == [4, 4] + [2] * (len(windows) - 1)
     if "attention" in kind:
         assert parts["_head"].asked == [8] * len(windows)
     else:
