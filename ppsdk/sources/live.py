@@ -156,9 +156,6 @@ class LiveSource(Source):
             self._lose(f"no picture for {silent_s:.1f} s")
         return not self._closing.is_set()
 
-    def count_drop(self) -> None:
-        self.counters.dropped += 1
-
     def close(self) -> None:
         self._closing.set()
         unread = self._take_first()

@@ -122,6 +122,10 @@ class Source(ABC):
         if self.on_status is not None:
             self.on_status(status)
 
+    def count_drop(self) -> None:
+        """To be called by whoever drops a frame for a newer one."""
+        self.counters.dropped += 1
+
     def keep_waiting(self) -> bool:
         """To be asked now and then by whoever waits for a frame in another thread than reads."""
         return True
