@@ -4,13 +4,16 @@ interrupted.
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+from weakref import WeakSet
 
 Item = TypeVar("Item")
+_open: WeakSet[Reader[Any]] = WeakSet()
 
 # A thread that is in the middle of a read is left to itself after this long: it ends when the read
 # returns, and closes what it has opened.
@@ -48,6 +51,7 @@ class Reader(Iterator[Item], Generic[Item]):
         self._ended = self._closed = False
         self._thread = threading.Thread(target=self._run, name="ppsdk reader", daemon=True)
         self._thread.start()
+        _open.add(self)
 
     @property
     def waiting(self) -> int:
@@ -85,10 +89,7 @@ class Reader(Iterator[Item], Generic[Item]):
 
     def close(self) -> None:
         """Returns within JOIN_S, whatever the thread is doing. What was not taken is gone."""
-        with self._ready:
-            self._closed = True
-            self._queue.clear()
-            self._ready.notify_all()
+        self._stop()
         if threading.current_thread() is not self._thread:
             self._thread.join(JOIN_S)
 
@@ -97,6 +98,12 @@ class Reader(Iterator[Item], Generic[Item]):
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def _stop(self) -> None:
+        with self._ready:
+            self._closed = True
+            self._queue.clear()
+            self._ready.notify_all()
 
     def _wait(self, timeout_s: float | None) -> bool:
         """Whether there is an item, after at most timeout_s; raises the generator's exception."""
@@ -144,3 +151,13 @@ class Reader(Iterator[Item], Generic[Item]):
                 self._queue.append(item)
                 self._ready.notify_all()
             return not self._closed
+
+
+@atexit.register
+def _close_all() -> None:
+    """A thread that comes back from C++ (OpenCV) to a Python that has ended would abort it."""
+    readers = list(_open)
+    for reader in readers:
+        reader._stop()
+    for reader in readers:
+        reader._thread.join(JOIN_S / len(readers))
