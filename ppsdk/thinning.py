@@ -16,9 +16,11 @@ log = logging.getLogger(__name__)
 TIE_S = 1e-6
 SHORTEST_SEGMENT_S = 1e-4
 DAY_S = 86_400
-# No frame for a quarter of a window and for four usual intervals is a gap, not a slow camera.
+# Longer than all of these without a frame is a gap: a slow camera has none, and a network that
+# hangs for a moment (at most half a window) does not cost the windows around it.
 _GAP_WINDOWS = 0.25
 _GAP_INTERVALS = 4.0
+_HICCUP_S = 0.5
 
 OnGap = Callable[[float, float], None]
 
@@ -96,8 +98,9 @@ def thin(
     """Keep of each segment the frame nearest its centre; only its image is looked at, and shrunk.
 
     Segments are counted anew from the first frame after a gap: where the frames' run changes, or
-    where none came for a quarter of a window and four times as long as usual. on_gap is called for
-    the latter, with the times of the frames around it.
+    where none came for a quarter of a window, half a second (or half a window, if that is less) and
+    four times as long as usual. on_gap is called for the latter, with the times of the frames
+    around it.
     """
     run: _Run | None = None
     pace = _Pace(grid.length_s)
@@ -131,7 +134,8 @@ class _Pace:
         bridged_s = self._length_s  # where nothing is known yet
         if self._intervals_s:
             usual_s = median(self._intervals_s)
-            bridged_s = max(_GAP_WINDOWS * self._length_s, _GAP_INTERVALS * usual_s)
+            hiccup_s = min(_HICCUP_S, self._length_s / 2)
+            bridged_s = max(hiccup_s, _GAP_WINDOWS * self._length_s, _GAP_INTERVALS * usual_s)
         self._intervals_s.append(interval_s)
         return interval_s > bridged_s + TIE_S
 

@@ -64,7 +64,12 @@ class Capture:
 
 
 class Connection(ABC):
-    """An open camera. Used by one thread at a time."""
+    """An open camera. Used by one thread at a time.
+
+    is_recording: it has an end, and is not opened again behind it.
+    """
+
+    is_recording: bool = False
 
     @abstractmethod
     def captures(self) -> Iterator[Capture]:
@@ -141,6 +146,8 @@ class LiveSource(Source):
                         if self._closing.is_set():
                             return
                         yield self._frame(capture)
+                if connection.is_recording:
+                    return
             except VideoError as error:
                 reason = str(error)
             if self._closing.is_set():

@@ -36,8 +36,8 @@ def open_url(
 ) -> Source:
     """Connect within options.open_timeout_s; VideoError names the URL without its credentials.
 
-    A recording behind HTTP has a duration, and its own times; all else is live. With options.wait
-    it is a camera that is waited for.
+    A recording behind HTTP has a duration, and its own times; all else is live. What is waited for
+    (options.wait) is taken for a camera, whose times are those of arrival.
     """
     options = options or LiveOptions()
     name = without_credentials(url)
