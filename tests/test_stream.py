@@ -2,6 +2,8 @@
 
 import itertools
 import shutil
+import subprocess
+import sys
 import threading
 import time
 
@@ -250,3 +252,84 @@ def test_only_kept_frames_are_converted():
     list(window_clips(Same(SYNTH / "base_64.mp4"), grid, lambda image: image))
     converted = [frame for frame in frames if "not yet" not in repr(frame)]
     assert len(converted) == 8
+
+
+@pytest.mark.slow
+def test_an_hour_of_1080p_takes_little_memory(tmp_path):
+    """Four seconds of it, over and over."""
+    part, long = tmp_path / "part.mp4", tmp_path / "long.mp4"
+    write_1080p(part)
+    repeat_packets(part, long, times=900, length_s=4)
+    program = (
+        "import resource, sys\n"
+        "from ppsdk import Recognizer, open_source\n"
+        "from ppsdk.demo.run import BUNDLED\n"
+        "source = open_source(sys.argv[1])\n"
+        "windows = list(Recognizer(BUNDLED).windows(source, length_s=10, stride_s=5))\n"
+        "peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "print(len(windows), source.counters.frames, source.counters.kept, peak_kb / 1024)\n"
+    )
+    command = [sys.executable, "-c", program, str(long)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    windows, frames, kept, peak_mb = done.stdout.split()
+    assert (int(windows), int(frames), int(kept)) == (719, 90_000, 2880)
+    assert float(peak_mb) < 400
+
+
+def write_1080p(path):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 1920, 1080, "yuv420p"
+        stream.options = {"preset": "ultrafast", "g": "50", "bf": "0", "crf": "35"}
+        for i in range(100):
+            image = barcode.make_frame(i, 1920, 1080)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
+        container.mux(stream.encode())
+
+
+def repeat_packets(part, long, *, times, length_s):
+    with av.open(str(long), "w") as out:
+        copy = None
+        for turn in range(times):
+            with av.open(str(part)) as container:
+                stream = container.streams.video[0]
+                copy = copy or out.add_stream_from_template(stream)
+                for packet in container.demux(stream):
+                    if packet.size:
+                        packet.pts += turn * round(length_s / stream.time_base)
+                        packet.dts += turn * round(length_s / stream.time_base)
+                        packet.stream = copy
+                        out.mux(packet)
+
+
+@pytest.mark.slow
+def test_thinning_a_stream_costs_no_accuracy(shared, tmp_path):
+    """A window as long as a labelled clip holds the very frames that centre sampling takes; where
+    the clip begins elsewhere in a segment of a running stream, as many are right, or nearly.
+    """
+    from converters.convert import ConvertOptions, convert
+    from ppsdk.manifest import read_manifest
+
+    weights = shared / "weights"
+    folder = tmp_path / "model"
+    convert(weights / "ut_interaction_16f.pdparams", folder, ConvertOptions(weights / "labels.txt"))
+    with Recognizer(folder) as recognizer:
+        manifest = shared / "data" / "ut_interaction" / "manifest.csv"
+        right = shifted_right = centre_right = 0
+        clips = read_manifest(manifest, split="test", labels=recognizer.labels)
+        for clip in clips:
+            centre = recognizer.classify(clip.path)
+            span = {"length_s": centre.end_s, "stride_s": centre.end_s}
+            window = next(recognizer.windows(clip.path, **span))
+            assert window.frame_indices.tolist() == centre.frame_indices.tolist()
+            assert np.array_equal(window.logits, centre.logits)
+            frames = list(open_source(clip.path))
+            before_s = centre.end_s / 32  # half a segment
+            first = [Frame(frames[0].image, 0.0)]
+            moved = [Frame(frame.image, frame.pts_s + before_s) for frame in frames]
+            shifted = next(recognizer.windows(first + moved, **span))
+            centre_right += centre.label == clip.label
+            right += window.label == clip.label
+            shifted_right += shifted.label == clip.label
+    assert (len(clips), right) == (36, centre_right)
+    assert abs(shifted_right - centre_right) <= 3
