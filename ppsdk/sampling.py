@@ -95,8 +95,9 @@ class WindowCutter:
     k * stride + num_segments, and is given once a frame behind it has come.
 
     A segment without a frame repeats the last one, counted; a window without any frame is not
-    given. What is left at the end of a run is given, marked partial, when it is more than half a
-    window; at the end of a stream that gave no window at all, however little it is.
+    given, nor one whose kept frames were dropped on their way here. What is left at the end of a
+    run is given, marked partial, when it is more than half a window; at the end of a stream that
+    gave no window at all, however little it is.
     """
 
     def __init__(self, grid: WindowGrid) -> None:
@@ -104,17 +105,23 @@ class WindowCutter:
         self._kept: list[Kept] = []
         self._run = 0
         self._start = 0  # first segment of the next window
+        self._next = 0  # the segment that the next kept frame stands for
         self._given_until = 0  # last segment of the run's last window, plus one
         self._gave_any = False
 
     def push(self, kept: Kept) -> Iterator[Clip]:
         if kept.run != self._run:
             self._kept, self._run = [], kept.run
-            self._start = self._given_until = 0
-        if kept.segment < self._start:
+            self._start = self._next = self._given_until = 0
+        if kept.segment > self._next:
+            # Some were dropped: on with the first window that needs none of them.
+            stride = self._grid.stride_segments
+            self._start = max(self._start, -(-kept.segment // stride) * stride)
+        if kept.segment < self._start or kept.segment > self._next:
             # Between windows: only the last frame before one can be used, to fill a gap.
             self._kept.clear()
         self._kept.append(kept)
+        self._next = kept.until
         yield from self._full_windows(until=kept.until)
         if kept.end_s is not None and self._is_worth_giving(kept.origin_s, kept.end_s):
             yield self._window(end_s=kept.end_s)

@@ -39,11 +39,11 @@ def read_kept(
     ready: threading.Condition | None = None,
 ) -> Reader[Kept]:
     """Read and thin a source in a thread of its own, ahead of whoever takes the kept frames: of a
-    camera, the last ones that its newest window needs are kept, of a file as many are read ahead.
+    camera the last ones, enough for its newest window; of a file as many are read ahead.
     """
     return Reader(
         _thinned(source, grid, shrink),
-        capacity=grid.num_segments + grid.stride_segments,
+        capacity=grid.num_segments + min(grid.stride_segments, grid.num_segments),
         on_drop=source.count_drop if source.live else None,
         keep_waiting=source.keep_waiting,
         ready=ready,

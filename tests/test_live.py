@@ -20,7 +20,7 @@ from ppsdk.sources import LiveOptions
 from ppsdk.sources.backoff import LONGEST_S, SHORTEST_S, Backoff
 from ppsdk.sources.camera import CaptureConnection
 from ppsdk.sources.clocks import CaptureClock, RisingClock
-from ppsdk.sources.live import LiveSource
+from ppsdk.sources.live import Capture, Connection, LiveSource
 from ppsdk.sources.reader import Reader
 
 QUICK = LiveOptions(open_timeout_s=1.0, read_timeout_s=1.0, frozen_s=0.5)
@@ -347,3 +347,42 @@ def test_several_readers_can_be_waited_for_at_once():
 def test_time_outs_are_seconds(value):
     with pytest.raises(ValueError, match="read_timeout_s is .*: must be more than 0 seconds"):
         LiveOptions(read_timeout_s=value)
+
+
+class Hanging(Connection):
+    """A camera whose driver does not come back from a read, whatever time-outs there are."""
+
+    def __init__(self, hang, count):
+        self._hang, self._count = hang, count
+
+    def captures(self):
+        for i in range(self._count):
+            yield Capture(lambda i=i: barcode.make_frame(i, 64, 48), "64x48", i, 0)
+        self._hang.wait(30)
+
+    def close(self):
+        pass
+
+
+def test_a_driver_that_never_comes_back_is_noticed_and_does_not_hold_up_closing():
+    hang, statuses = threading.Event(), []
+    options = LiveOptions(read_timeout_s=0.5)
+    source = LiveSource(
+        "camera 0", lambda: Hanging(hang, 3), options=options, on_status=statuses.append
+    )
+    frames = iter(source)
+    assert [index_of(next(frames)) for _ in range(3)] == [0, 1, 2]
+    threading.Timer(2.0, source.close).start()
+    start = time.monotonic()
+    assert list(frames) == [] and 1.5 < time.monotonic() - start < 3
+    assert kinds(statuses) == ["lost"] and "no picture for" in statuses[0].reason
+    hang.set()
+
+
+def test_a_driver_that_never_gives_a_picture_is_an_error():
+    hang = threading.Event()
+    options = LiveOptions(read_timeout_s=0.5)
+    with LiveSource("camera 0", lambda: Hanging(hang, 0), options=options) as source:
+        with pytest.raises(VideoError, match="camera 0: opens but delivers no frame .no picture"):
+            next(iter(source))
+    hang.set()

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from ppsdk import Frame
 from ppsdk.sampling import (
+    WindowCutter,
     cut_windows,
     full_indices,
     paddlevideo_indices,
     random_indices,
 )
-from ppsdk.thinning import WindowGrid
+from ppsdk.thinning import WindowGrid, thin
 
 TIMES = st.lists(st.integers(1, 2000), min_size=1, max_size=120).map(
     lambda gaps: np.cumsum([0, *gaps[:-1]]) / 1000
@@ -280,3 +281,14 @@ def test_a_jump_of_a_day_takes_no_time():
 def test_windows_beyond_all_bounds_are_refused(seconds):
     with pytest.raises(ValueError, match="must be"):
         WindowGrid.from_seconds(*seconds, 16)
+
+
+def test_windows_whose_kept_frames_were_dropped_are_not_given():
+    """40 kept frames, one a segment; 11 to 17 are dropped: on with the window from 20 on."""
+    grid = WindowGrid.from_seconds(0.8, 0.4, 8)
+    kept = list(thin(frames_at(np.arange(40) / 10), grid, lambda image: image))
+    assert [(one.segment, one.until) for one in kept] == [(i, i + 1) for i in range(40)]
+    cutter = WindowCutter(grid)
+    clips = [clip for one in kept[:11] + kept[18:] for clip in cutter.push(one)]
+    spans = [(clip.frame_indices[0], clip.frame_indices[-1], clip.repeated) for clip in clips]
+    assert spans == [(0, 7, 0), *((i, i + 7, 0) for i in range(20, 36, 4))]

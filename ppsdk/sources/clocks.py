@@ -73,6 +73,8 @@ class CaptureClock:
         offset_s = self._wall() - now
         if self._start_s is None:
             self._start_s, self._offset_s = now, offset_s
+        if self._monotonic() - now > JUMP_S / 2:
+            offset_s = self._offset_s  # the thread was held up between the two clocks
         stepped_s = offset_s - self._offset_s
         self._offset_s = offset_s
         self._last_s = max(now - self._start_s, self._last_s + _TIE_S)

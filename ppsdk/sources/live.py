@@ -24,6 +24,8 @@ AHEAD = 4
 # Damage that goes on is told of once.
 _QUIET_S = 5.0
 _LONGEST_S = 86_400.0
+# Connections know their time-outs, and tell more of what went wrong: they are given this much more.
+SLACK_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ Opened = TypeVar("Opened", bound=Connection)
 
 class LiveSource(Source):
     """A camera that is opened anew when it is lost. Only the thread that reads touches its
-    connection: `close` does not wait for a read that cannot be interrupted.
+    connection: closing what another thread reads crashes the interpreter, and `close` does not wait
+    for a read that cannot be interrupted.
     """
 
     live = True
@@ -104,9 +107,9 @@ class LiveSource(Source):
         self._connection = connection
         self._clock = CaptureClock()
         self._closing = threading.Event()
-        self._state = threading.Lock()
+        self._state = threading.RLock()
         self._was_read = self._lost = False
-        self._alive_s = time.monotonic()  # when it was opened, or last gave a frame
+        self._alive_s = 0.0  # when it was opened, or last gave a frame
         self._damaged_s = float("-inf")
         self._frozen = FrozenWatch(options.frozen_s)
         self._form = ""
@@ -133,7 +136,7 @@ class LiveSource(Source):
     def frames(self) -> Generator[Frame, None, None]:
         if self._was_read and not self._closing.is_set():
             raise VideoError(f"{self.name}: has been read: open it again")
-        self._was_read = True
+        self._alive_s, self._was_read = time.monotonic(), True
         backoff = Backoff()
         while not self._closing.is_set():
             backoff.try_now()
@@ -141,7 +144,7 @@ class LiveSource(Source):
             reason = "the stream ended"
             try:
                 with closing(self._opened()) as connection:
-                    opened_s = time.monotonic()
+                    opened_s = self._alive_s = time.monotonic()
                     for capture in connection.captures():
                         if self._closing.is_set():
                             return
@@ -157,10 +160,11 @@ class LiveSource(Source):
             self._closing.wait(backoff.next_delay_s())
 
     def keep_waiting(self) -> bool:
-        """Notices a read that does not return."""
-        silent_s = time.monotonic() - self._alive_s
-        if self.counters.frames and silent_s > self._options.read_timeout_s:
-            self._lose(f"no picture for {silent_s:.1f} s")
+        """Notices a read that does not return, whatever time-outs the backend has."""
+        with self._state:
+            silent_s = time.monotonic() - self._alive_s
+            if self._was_read and silent_s > self._options.read_timeout_s + SLACK_S:
+                self._lose(f"no picture for {silent_s:.1f} s")
         return not self._closing.is_set()
 
     def close(self) -> None:
@@ -180,9 +184,9 @@ class LiveSource(Source):
 
     def _frame(self, capture: Capture) -> Frame:
         pts_s, stepped_s = self._clock.capture()
-        self._alive_s = time.monotonic()
+        restored = self._restore(pts_s)
         self.counters.frames += 1
-        self._run += self._restore(pts_s) or stepped_s != 0
+        self._run += restored or stepped_s != 0
         if stepped_s:
             told = f"the machine's clock was put by {stepped_s:+.1f} s, or the machine slept"
             self.report("clock", pts_s, told)
@@ -211,14 +215,15 @@ class LiveSource(Source):
             raise VideoError(f"{self.name}: opens but delivers no frame ({why})")
         with self._state:
             was_lost, self._lost = self._lost, True
-        if not was_lost:
-            self.report("lost", self._clock.now(), why)
+            if not was_lost:
+                self.report("lost", self._clock.now(), why)
 
     def _restore(self, pts_s: float) -> bool:
         with self._state:
+            self._alive_s = time.monotonic()
             was_lost, self._lost = self._lost, False
-        if was_lost:
-            self.report("restored", pts_s, f"opened {self.counters.opens} times so far")
+            if was_lost:
+                self.report("restored", pts_s, f"opened {self.counters.opens} times so far")
         return was_lost
 
 
@@ -242,10 +247,8 @@ def connect_within(name: str, connect: Callable[[], Opened], options: LiveOption
     def connected() -> Generator[Opened, None, None]:
         yield connect()
 
-    # The connection knows the time-out itself, and tells more of what went wrong.
-    slack_s = 0.5
     with Reader(connected(), capacity=1) as opening:
-        taken = opening.take(options.open_timeout_s + slack_s)
+        taken = opening.take(options.open_timeout_s + SLACK_S)
     if not taken:
         raise VideoError(f"{name}: cannot open (no answer for {options.open_timeout_s:g} s)")
     return taken[0]

@@ -48,23 +48,25 @@ class Reader(Iterator[Item], Generic[Item]):
         self._ready = ready or threading.Condition()
         self._queue: deque[Item] = deque()
         self._error: BaseException | None = None
-        self._ended = self._closed = False
+        self._ended = self._end_told = self._closed = False
         self._thread = threading.Thread(target=self._run, name="ppsdk reader", daemon=True)
         self._thread.start()
         _open.add(self)
 
     @property
     def waiting(self) -> int:
-        """How many items are there to be taken; an end or an error counts as one."""
-        return len(self._queue) + (self._ended and not self._closed)
+        """How many items are there to be taken; the end, or an error, counts as one until it has
+        been told of.
+        """
+        return len(self._queue) + (self._ended and not self._end_told)
 
     def __next__(self) -> Item:
-        if not self._wait(None):
-            raise StopIteration
-        with self._ready:
-            item = self._queue.popleft()
-            self._ready.notify_all()
-        return item
+        while self._wait(None):
+            with self._ready:
+                if self._queue:  # nobody has closed it meanwhile
+                    self._ready.notify_all()
+                    return self._queue.popleft()
+        raise StopIteration
 
     def batches(self) -> Generator[list[Item], None, None]:
         """All that has come since the last batch, one or more at a time, until the end."""
@@ -84,8 +86,8 @@ class Reader(Iterator[Item], Generic[Item]):
 
     @property
     def ended(self) -> bool:
-        """Nothing more will come."""
-        return self._closed or (self._ended and not self._queue)
+        """Nothing more will come, not even an error."""
+        return self._closed or self._end_told
 
     def close(self) -> None:
         """Returns within JOIN_S, whatever the thread is doing. What was not taken is gone."""
@@ -116,7 +118,7 @@ class Reader(Iterator[Item], Generic[Item]):
                 if self._queue:
                     return True
                 if self._closed or self._ended:
-                    error, self._error = self._error, None
+                    error, self._error, self._end_told = self._error, None, True
                     break
             if deadline_s is not None and time.monotonic() >= deadline_s:
                 return False

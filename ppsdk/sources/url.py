@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from collections.abc import Generator, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -137,7 +138,9 @@ class RecordingSource(Source):
         self, name: str, connection: UrlConnection, *, on_status: OnStatus | None = None
     ) -> None:
         super().__init__(name, on_status)
-        self._connection: UrlConnection | None = connection
+        # Whoever takes it closes it: closing what another thread reads crashes the interpreter.
+        self._unread: queue.SimpleQueue[UrlConnection] = queue.SimpleQueue()
+        self._unread.put(connection)
         self._closing = threading.Event()
 
     def __iter__(self) -> Generator[Frame, None, None]:
@@ -149,11 +152,12 @@ class RecordingSource(Source):
                 yield frame
 
     def frames(self) -> Generator[Frame, None, None]:
-        connection, self._connection = self._connection, None
-        if self._closing.is_set():
-            return
-        if connection is None:
-            raise VideoError(f"{self.name}: has been read: open it again")
+        try:
+            connection = self._unread.get_nowait()
+        except queue.Empty:
+            if self._closing.is_set():
+                return
+            raise VideoError(f"{self.name}: has been read: open it again") from None
         with closing(connection):
             pictures = timed_pictures(connection.decoded(), connection.stream, self.name)
             for frame in self.timed_frames(pictures):
@@ -167,12 +171,12 @@ class RecordingSource(Source):
 
     def close(self) -> None:
         self._closing.set()
-        if self._connection is not None:
-            self._connection.close()
+        with suppress(queue.Empty):
+            self._unread.get_nowait().close()
 
 
 def _checksum(frame: VideoFrame) -> int:
     """Of the plane with the brightness, or of all channels where they are interleaved."""
     plane = frame.planes[0]
-    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, abs(plane.line_size))
     return checksum(rows[:, : plane.width])
