@@ -35,11 +35,15 @@ class Stream(Iterator[Item]):
     def __init__(self, source: Source, items: Generator[Item, None, None]) -> None:
         self.source = source
         self._items = items
+        self._closed = False
 
     def __next__(self) -> Item:
+        if self._closed:
+            self._items.close()
         return next(self._items)
 
     def close(self) -> None:
+        self._closed = True
         self.source.close()
         with suppress(ValueError):  # another thread waits for an item: it sees the source closed
             self._items.close()

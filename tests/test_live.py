@@ -20,7 +20,8 @@ from ppsdk.sources import LiveOptions
 from ppsdk.sources.backoff import LONGEST_S, SHORTEST_S, Backoff
 from ppsdk.sources.camera import CaptureConnection
 from ppsdk.sources.clocks import CaptureClock, RisingClock
-from ppsdk.sources.live import Capture, Connection, LiveSource
+from ppsdk.sources.connection import Capture, Connection
+from ppsdk.sources.live import LiveSource
 from ppsdk.sources.reader import Reader
 
 QUICK = LiveOptions(open_timeout_s=1.0, read_timeout_s=1.0, frozen_s=0.5)

@@ -227,6 +227,18 @@ def test_a_stream_can_be_closed_by_another_thread_while_it_waits(small_dir):
         assert ended.wait(1) and time.monotonic() - start < 1
 
 
+def test_closing_ends_a_files_windows_in_another_thread(small_dir):
+    with Recognizer(small_dir) as recognizer:
+        windows = recognizer.windows(SYNTH / "long_3000.mp4", stride_s=0.125)
+        seen = []
+        thread = threading.Thread(target=lambda: seen.extend(windows), daemon=True)
+        thread.start()
+        time.sleep(0.5)
+        windows.close()
+        thread.join(5)
+    assert not thread.is_alive() and len(seen) < 900
+
+
 def test_an_apps_own_frames_are_taken_in_its_own_thread():
     """They may come from a window, or a database, that no other thread may touch."""
     threads = set()

@@ -10,7 +10,7 @@ from typing import Literal
 
 from ppsdk.errors import VideoError
 from ppsdk.records import Frame, Image
-from ppsdk.sources.live import LiveOptions
+from ppsdk.sources.connection import LiveOptions
 from ppsdk.sources.protocol import OnStatus, Source, VideoFile
 from ppsdk.sources.realtime import Realtime
 

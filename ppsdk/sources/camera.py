@@ -11,8 +11,9 @@ import numpy as np
 
 from ppsdk.errors import VideoError
 from ppsdk.records import Image
+from ppsdk.sources.connection import Capture, Connection, LiveOptions
 from ppsdk.sources.frozen import checksum
-from ppsdk.sources.live import Capture, Connection, LiveOptions, LiveSource, open_live
+from ppsdk.sources.live import LiveSource, open_live
 from ppsdk.sources.protocol import OnStatus
 
 _RETRY_S = 0.05

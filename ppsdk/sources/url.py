@@ -15,9 +15,10 @@ import numpy as np
 
 from ppsdk.errors import VideoError
 from ppsdk.records import Frame
+from ppsdk.sources.connection import Capture, Connection, LiveOptions, connect_within
 from ppsdk.sources.credentials import without_credentials
 from ppsdk.sources.frozen import checksum
-from ppsdk.sources.live import Capture, Connection, LiveOptions, LiveSource, connect_within
+from ppsdk.sources.live import LiveSource
 from ppsdk.sources.protocol import OnStatus, Source, same_size
 from ppsdk.sources.pyav_file import OPEN_ERRORS, packets_of, timed_pictures, video_stream
 from ppsdk.sources.reader import Reader
