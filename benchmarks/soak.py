@@ -85,7 +85,8 @@ class Watched:
             if fault.seen is not None:
                 continue
             for at_s, status in list(self.statuses):
-                fits = at_s >= fault.at_s and status.kind in TOLD_AS[fault.kind]
+                in_time = fault.at_s <= at_s <= fault.at_s + SEEN_WITHIN_S
+                fits = in_time and status.kind in TOLD_AS[fault.kind]
                 if fits and id(status) not in taken:
                     fault.seen, fault.seen_at_s = status, at_s
                     taken.add(id(status))
@@ -95,7 +96,8 @@ class Watched:
     def is_lost(self) -> bool:
         """It has yet to come back, or to tell of a fault."""
         kinds = [status.kind for _, status in self.statuses if status.kind in ("lost", "restored")]
-        waiting = any(fault.seen is None for fault in self.faults[-1:])
+        since_s = time.monotonic() - SEEN_WITHIN_S
+        waiting = any(one.seen is None and one.at_s > since_s for one in self.faults[-1:])
         return kinds[-1:] == ["lost"] or waiting
 
 

@@ -20,7 +20,7 @@ from ppsdk.sources.reader import Reader
 # What an app that iterates a camera itself may be behind by, in frames.
 AHEAD = 4
 # Damage that goes on is told of once.
-_QUIET_S = 5.0
+_QUIET_S = 2.0
 
 
 class LiveSource(Source):
