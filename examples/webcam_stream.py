@@ -15,6 +15,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default=BUNDLED, help="folder of `ppsdk convert`; the demo's")
     parser.add_argument("--source", default="0", help="camera index, URL or file")
+    parser.add_argument("--realtime", action="store_true", help="play a file as it was filmed")
     args = parser.parse_args()
     label = "..."
 
@@ -29,11 +30,12 @@ def main() -> None:
             yield frame
 
     has_display = sys.platform in ("win32", "darwin") or "DISPLAY" in os.environ
-    with Recognizer(args.model) as recognizer, open_source(args.source) as source:
+    opened = open_source(args.source, realtime=args.realtime)
+    with Recognizer(args.model) as recognizer, opened as source:
         for window in recognizer.windows(shown(source) if has_display else source):
             label = f"{window.label} {window.score:.2f}"
-            times = {"start_s": window.start_s, "end_s": window.end_s}
-            print(json.dumps({"label": window.label, "score": window.score, **times}), flush=True)
+            told = {"label": window.label, "score": window.score, "start_s": window.start_s}
+            print(json.dumps(told | {"end_s": window.end_s}), flush=True)
 
 
 if __name__ == "__main__":

@@ -12,14 +12,16 @@ from ppsdk.version import __version__
 if TYPE_CHECKING:
     from ppsdk.clips import sample_clip
     from ppsdk.recognizer import Recognizer
-    from ppsdk.records import ActionEvent, Clip, Frame, WindowScores
-    from ppsdk.sources import open_source
+    from ppsdk.records import ActionEvent, Clip, Frame, StreamStatus, WindowScores
+    from ppsdk.sources import LiveOptions, open_source
 
 _HOME = {
     "ActionEvent": "ppsdk.records",
     "Clip": "ppsdk.records",
     "Frame": "ppsdk.records",
+    "LiveOptions": "ppsdk.sources",
     "Recognizer": "ppsdk.recognizer",
+    "StreamStatus": "ppsdk.records",
     "WindowScores": "ppsdk.records",
     "open_source": "ppsdk.sources",
     "sample_clip": "ppsdk.clips",
@@ -29,8 +31,10 @@ __all__ = [
     "ActionEvent",
     "Clip",
     "Frame",
+    "LiveOptions",
     "ModelError",
     "Recognizer",
+    "StreamStatus",
     "VideoError",
     "WindowScores",
     "__version__",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -18,25 +19,34 @@ from ppsdk.facts import ModelFacts
 from ppsdk.model import Network, Precision
 from ppsdk.preprocess import check_roi, crop_for_model, cut_roi
 from ppsdk.records import ActionEvent, Clip, Frame, Image, Roi, WindowScores
-from ppsdk.sampling import Sampling, WindowGrid, check_sampling, check_seconds, cut_windows
+from ppsdk.sampling import Sampling, check_sampling
 from ppsdk.sources import Decoder, Source, SourceRef, open_source
+from ppsdk.stream import window_clips
+from ppsdk.thinning import WindowGrid, check_seconds
 
 Item = TypeVar("Item")
 
 
 class Stream(Iterator[Item]):
-    """What comes of a source, item by item; closing it closes the source, read or not."""
+    """What comes of a source, item by item; closing it closes the source, read or not, from any
+    thread.
+    """
 
     def __init__(self, source: Source, items: Generator[Item, None, None]) -> None:
         self.source = source
         self._items = items
+        self._closed = False
 
     def __next__(self) -> Item:
+        if self._closed:
+            self._items.close()
         return next(self._items)
 
     def close(self) -> None:
-        self._items.close()
+        self._closed = True
         self.source.close()
+        with suppress(ValueError):  # another thread waits for an item: it sees the source closed
+            self._items.close()
 
     def __enter__(self) -> Stream[Item]:
         return self
@@ -146,9 +156,11 @@ class Recognizer:
     ) -> Stream[WindowScores]:
         """Scores of window after window of a stream.
 
-        source: as for `open_source`; fps: for bare arrays. length_s, stride_s: seconds, the
-        model's own unless given; the stride is rounded to whole segments (length_s /
-        num_segments). Raises VideoError when the source cannot be opened or read.
+        source: as for `open_source`, or what that has opened (for time-outs, statuses, real time);
+        fps: for bare arrays. length_s, stride_s: seconds, the model's own unless given; the stride
+        is rounded to whole segments (length_s / num_segments). A file gives every window, a camera
+        the newest one whenever the next is asked for. No window spans a gap.
+        Raises VideoError when the source cannot be opened or read.
         """
         grid = self._grid(length_s, stride_s)
         check_roi(roi)
@@ -194,8 +206,7 @@ class Recognizer:
     ) -> Generator[WindowScores, None, None]:
         with source:
             scorer = self._open_network().stream_scorer(stride_segments=grid.stride_segments)
-            clips = cut_windows(source, grid, partial(self._crop_roi, roi))
-            for clip in clips:
+            for clip in window_clips(source, grid, partial(self._crop_roi, roi)):
                 self._open_network()  # an error where the recognizer was closed meanwhile
                 yield self._scores(clip, scorer.logits(clip.images, clip.frame_indices))
 
@@ -215,6 +226,7 @@ class Recognizer:
             end_s=clip.end_s,
             frame_indices=clip.frame_indices,
             partial=clip.partial,
+            repeated=clip.repeated,
         )
 
     def _grid(self, length_s: float | None, stride_s: float | None) -> WindowGrid:

@@ -2,34 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
 Roi = tuple[float, float, float, float]
+StatusKind = Literal[
+    "lost", "restored", "frozen", "moving", "gap", "jump", "changed", "damaged", "clock"
+]
 
 
-@dataclass(frozen=True, eq=False)
 class Frame:
-    """A decoded picture.
+    """A decoded picture. Immutable.
 
-    image: uint8 (H, W, 3), RGB, upright. pts_s: seconds since the first frame shown, >= 0.
+    image: uint8 (H, W, 3), RGB, upright. Sources give a function that makes it instead: it is
+    called when the image is first asked for, so that frames that are passed over are not converted.
+    pts_s: seconds since the first frame shown, >= 0.
+    run: counts the stretches of the stream that have nothing missing within (a lost connection or a
+    clock that jumps ends one): no window may hold frames of two.
     """
 
-    image: Image
-    pts_s: float
+    __slots__ = ("_image", "_pts_s", "_run")
 
-    def __post_init__(self) -> None:
-        _check_pictures("Frame.image", self.image, ndim=3)
-        if not (np.isfinite(self.pts_s) and self.pts_s >= 0):
-            raise ValueError(f"Frame.pts_s is {self.pts_s}: must be a finite time >= 0 s")
+    def __init__(self, image: Image | Callable[[], Image], pts_s: float, *, run: int = 0) -> None:
+        if not callable(image):
+            _check_pictures("Frame.image", image, ndim=3)
+        if not (np.isfinite(pts_s) and pts_s >= 0):
+            raise ValueError(f"Frame.pts_s is {pts_s}: must be a finite time >= 0 s")
+        self._image, self._pts_s, self._run = image, pts_s, run
+
+    @property
+    def image(self) -> Image:
+        if callable(self._image):
+            image = self._image()
+            _check_pictures("Frame.image", image, ndim=3)
+            self._image = image
+        return self._image
+
+    @property
+    def pts_s(self) -> float:
+        return self._pts_s
+
+    @property
+    def run(self) -> int:
+        return self._run
 
     def __repr__(self) -> str:
-        return f"Frame(image={self.image.shape}, pts_s={self.pts_s:.3f})"
+        shape = "not yet converted" if callable(self._image) else self._image.shape
+        return f"Frame(image={shape}, pts_s={self._pts_s:.3f})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +66,7 @@ class Clip:
     pts_s: float64 (num_segments,), seconds since the first frame.
     start_s, end_s: the span that the clip stands for, seconds.
     partial: the span ended before it was full; the last frame fills the segments that are missing.
+    repeated: how many segments have no frame of their own, and repeat the one before.
     """
 
     images: Image
@@ -49,6 +75,7 @@ class Clip:
     start_s: float
     end_s: float
     partial: bool = False
+    repeated: int = 0
 
     def __post_init__(self) -> None:
         _check_pictures("Clip.images", self.images, ndim=4)
@@ -73,7 +100,7 @@ class WindowScores:
     """What the model says of one clip.
 
     logits: float32 (classes,), before softmax. labels: the class names, in the order of logits.
-    start_s, end_s, frame_indices, partial: those of the clip.
+    start_s, end_s, frame_indices, partial, repeated: those of the clip.
     """
 
     logits: NDArray[np.float32]
@@ -82,6 +109,7 @@ class WindowScores:
     end_s: float
     frame_indices: NDArray[np.int64]
     partial: bool = False
+    repeated: int = 0
 
     def __post_init__(self) -> None:
         if self.logits.shape != (len(self.labels),):
@@ -120,6 +148,54 @@ class WindowScores:
             f"WindowScores({self.label!r} {self.score:.3f}, "
             f"start_s={self.start_s:.3f}, end_s={self.end_s:.3f})"
         )
+
+
+@dataclass(frozen=True)
+class StreamStatus:
+    """Something that happened to a stream, other than a frame.
+
+    kind: "lost" and "restored" (one pair an interruption, however often it is opened anew),
+    "frozen" and "moving" (the picture stood still to the pixel, and does no more), "gap" (no frame
+    for longer than windows can bridge), "jump" (the stream's own clock went back, and goes on from
+    there), "clock" (the machine's wall clock was set, or it slept), "changed" (another size,
+    rotation or pixel format), "damaged" (something did not decode and was passed over).
+    at_s: seconds since the first frame, 0 before it. time: the wall clock then, ISO 8601.
+    After "restored", "gap", "jump" and "clock", windows start anew.
+    """
+
+    kind: StatusKind
+    source: str
+    at_s: float
+    time: str
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "status": self.kind,
+            "source": self.source,
+            "at_s": round(self.at_s, 6),
+            "time": self.time,
+            "reason": self.reason,
+        }
+
+
+@dataclass
+class StreamCounters:
+    """What a source has counted since it was opened.
+
+    frames: decoded. dropped: not taken in time from a live source, so that newer ones could come.
+    damaged: packets that did not decode, or reads that failed. opens: times that a live source was
+    opened, or tried to. kept: frames kept for windows, one a segment. repeated: segments of windows
+    without a frame of their own. skipped: windows of a live source passed over for newer ones.
+    """
+
+    frames: int = 0
+    dropped: int = 0
+    damaged: int = 0
+    opens: int = 0
+    kept: int = 0
+    repeated: int = 0
+    skipped: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
-"""An RTSP camera on loopback, run by the system's python3: rtsp_server.py VIDEO prints its URL.
+"""An RTSP camera on loopback, run by the system's python3: rtsp_server.py VIDEO PORT.
 
-Needs GStreamer's RTSP server (Debian: gir1.2-gst-rtsp-server-1.0, python3-gi,
+Prints its URL. Needs GStreamer's RTSP server (Debian: gir1.2-gst-rtsp-server-1.0, python3-gi,
 gstreamer1.0-plugins-good, gstreamer1.0-plugins-bad). VIDEO is H.264 in MP4, played once for each
-client that connects.
+client that connects. PORT 0 takes any that is free.
 """
 
 import sys
@@ -20,7 +20,7 @@ factory.set_launch(
 )
 server = GstRtspServer.RTSPServer()
 server.set_address("127.0.0.1")
-server.set_service("0")
+server.set_service(sys.argv[2])
 server.get_mount_points().add_factory("/camera", factory)
 server.attach(None)
 print(f"rtsp://127.0.0.1:{server.get_bound_port()}/camera", flush=True)

@@ -1,12 +1,15 @@
 """A camera on loopback for stream tests: MJPEG over HTTP that behaves as the mode says.
 
 live: frames for ever, each with its number as a barcode. close: 10 frames, then the server hangs
-up. stall: 10 frames, then silence. never: accepts the connection and never answers.
+up. flaky: the same, and the next connection goes on at 10, 20, ... stall: 10 frames, then silence.
+never: accepts the connection and never answers. black: as live, but from frame 10 on all are equal.
 """
 
 from __future__ import annotations
 
 import io
+import queue
+import random
 import socket
 import threading
 import time
@@ -18,13 +21,27 @@ HEADER = b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=
 
 
 class Camera:
-    """`with Camera("live") as camera:` serves at camera.url until the block ends."""
+    """`with Camera("live") as camera:` serves at camera.url until the block ends.
 
-    def __init__(self, mode: str, fps: float = 25) -> None:
+    opened: the times of the connections. sent: the number of the last frame sent.
+    inject: "stall" (the connection goes silent), "close", "garbage" (frames that are none, for half
+    a second) or "resize" happens to whoever is connected now, at the next frame.
+    """
+
+    def __init__(self, mode: str, fps: float = 25, port: int = 0) -> None:
         self._mode, self._fps = mode, fps
+        self.opened: list[float] = []
+        self.sent = -1
+        self.size = (160, 120)
+        self._base = 0
         self._over = threading.Event()
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._server.getsockname()[1]}/camera.mjpg"
+        self._faults: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._server = socket.create_server(("127.0.0.1", port))
+        self.port = self._server.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/camera.mjpg"
+
+    def inject(self, fault: str) -> None:
+        self._faults.put(fault)
 
     def __enter__(self) -> Camera:
         threading.Thread(target=self._accept, daemon=True).start()
@@ -40,6 +57,7 @@ class Camera:
                 connection, _ = self._server.accept()
             except OSError:
                 return
+            self.opened.append(time.monotonic())
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
@@ -56,16 +74,33 @@ class Camera:
 
     def _send_frames(self, connection: socket.socket) -> None:
         start = time.monotonic()
-        index = 0
+        index = garbage = 0
         while not self._over.is_set():
-            if index == 10 and self._mode == "stall":
-                self._over.wait()
-            if index == 10 and self._mode == "close":
+            fault = "" if self._faults.empty() else self._faults.get()
+            if fault == "stall" or (index == 10 and self._mode == "stall"):
+                self._wait_for_another(len(self.opened))
                 return
-            data = io.BytesIO()
-            Image.fromarray(make_frame(index % 1024, 160, 120)).save(data, "JPEG", quality=80)
-            part = data.getvalue()
+            if fault == "close" or (index == 10 and self._mode in ("close", "flaky")):
+                self._base += 10 if self._mode == "flaky" else 0
+                return
+            if fault == "garbage":
+                garbage = max(1, round(self._fps / 2))
+            if fault == "resize":
+                self.size = (320, 240) if self.size == (160, 120) else (160, 120)
+            number = self._base + (min(index, 10) if self._mode == "black" else index)
+            part = random.randbytes(3000) if garbage else self._jpeg(number)
+            garbage = max(0, garbage - 1)
             head = b"--f\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(part)
             connection.sendall(head + part + b"\r\n")
+            self.sent = number
             index += 1
             self._over.wait(max(0.0, start + index / self._fps - time.monotonic()))
+
+    def _wait_for_another(self, connections: int) -> None:
+        while not self._over.wait(0.05) and len(self.opened) == connections:
+            pass
+
+    def _jpeg(self, number: int) -> bytes:
+        data = io.BytesIO()
+        Image.fromarray(make_frame(number % 1024, *self.size)).save(data, "JPEG", quality=80)
+        return data.getvalue()

@@ -158,6 +158,47 @@ def test_run_on_a_camera_prints_at_once_and_ends_on_ctrl_c(small_dir):
     assert process.returncode == 130 and errors.strip() == ""
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.parametrize(("mode", "options"), [("stall", []), ("never", ["--wait"])])
+def test_ctrl_c_ends_a_run_that_waits_for_a_silent_camera(tiny_dir, mode, options):
+    with Camera(mode) as camera:
+        command = [sys.executable, "-m", "ppsdk", "run", camera.url, "--model", str(tiny_dir)]
+        process = subprocess.Popen([*command, *options], stdout=-1, stderr=-1, text=True)
+        while not camera.opened:
+            time.sleep(0.1)
+        time.sleep(1)
+        start = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        told, errors = process.communicate(timeout=10)
+    assert time.monotonic() - start < 3
+    assert (process.returncode, told, errors.strip()) == (130, "", "")
+
+
+def test_run_says_when_a_camera_is_lost_and_keeps_its_credentials_to_itself(tiny_dir):
+    with Camera("flaky", fps=50) as camera:
+        url = camera.url.replace("http://", "http://me:secret@")
+        options = ["--model", str(tiny_dir), "--timeout-s", "2", "--length-s", "0.1", "--no-merge"]
+        command = [sys.executable, "-m", "ppsdk", "run", url, *options]
+        process = subprocess.Popen(command, stdout=-1, stderr=-1, text=True)
+        event = json.loads(process.stdout.readline())
+        said = [process.stderr.readline() for _ in range(2)]
+        process.kill()
+        process.communicate()
+    assert event["source"] == camera.url and "secret" not in "".join(said)
+    assert "camera.mjpg: lost: " in said[0] and "camera.mjpg: restored: " in said[1]
+
+
+def test_run_on_a_folder_of_pictures(tiny_dir, tmp_path):
+    from barcode import make_frame
+    from PIL import Image
+
+    for i in range(20):
+        Image.fromarray(make_frame(i, 64, 48)).save(tmp_path / f"{i}.png")
+    done = run("run", tmp_path, "--fps", "10", "--model", tiny_dir, "--no-merge")
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(event["start_s"], event["end_s"]) for event in events] == [(0, 1), (0.5, 1.5), (1, 2)]
+
+
 def test_a_reader_that_goes_away_is_no_traceback(small_dir):
     command = (
         f"{sys.executable} -m ppsdk run {SYNTH / 'long_3000.mp4'} --model {small_dir} --no-merge"

@@ -10,21 +10,23 @@ from hypothesis import strategies as st
 
 from ppsdk import Frame
 from ppsdk.sampling import (
-    WindowGrid,
+    WindowCutter,
     cut_windows,
     full_indices,
     paddlevideo_indices,
     random_indices,
 )
+from ppsdk.thinning import WindowGrid, thin
 
 TIMES = st.lists(st.integers(1, 2000), min_size=1, max_size=120).map(
     lambda gaps: np.cumsum([0, *gaps[:-1]]) / 1000
 )
 
 
-def frames_at(times):
+def frames_at(times, runs=None):
     for index, time in enumerate(times):
-        yield Frame(np.full((1, 1, 3), index % 256, np.uint8), time)
+        image = np.full((1, 1, 3), index % 256, np.uint8)
+        yield Frame(image, time, run=0 if runs is None else int(runs[index]))
 
 
 def windows_of(times, length_s, stride_s, num_segments):
@@ -136,26 +138,88 @@ def test_no_window_comes_from_a_hole():
 
 
 @settings(deadline=None)
-@given(TIMES, st.integers(2, 16), st.integers(1, 40), st.integers(100, 3000))
-def test_windows_of_any_stream(times, num_segments, stride_segments, segment_ms):
+@given(TIMES, st.integers(2, 16), st.integers(1, 40), st.integers(100, 3000), st.data())
+def test_windows_of_any_stream(times, num_segments, stride_segments, segment_ms, data):
     segment_s = segment_ms / 1000
     length_s, stride_s = num_segments * segment_s, stride_segments * segment_s
-    clips = windows_of(times, length_s, stride_s, num_segments)
+    grid = WindowGrid.from_seconds(length_s, stride_s, num_segments)
+    cuts = data.draw(st.lists(st.integers(1, len(times)), max_size=3).map(sorted))
+    runs = np.searchsorted(cuts, np.arange(len(times)), side="right")
+    gaps = []
+    clips = list(
+        cut_windows(
+            frames_at(times, runs), grid, lambda image: image, lambda *gap: gaps.append(gap)
+        )
+    )
     assert clips, "every stream gives at least one window"
+    origins = {0.0, *times[1:][np.diff(runs) > 0], *(to_s for _, to_s in gaps)}
     for clip in clips:
         assert (np.diff(clip.pts_s) >= 0).all()
         assert clip.end_s - clip.start_s == pytest.approx(length_s) or clip.partial
-        assert round(clip.start_s / stride_s) * stride_s == pytest.approx(clip.start_s)
+        origin = max(time for time in origins if time <= clip.start_s + 1e-9)
+        strides = (clip.start_s - origin) / stride_s
+        assert strides == pytest.approx(round(strides), abs=1e-6)
         assert clip.pts_s[-1] <= clip.end_s + 1e-5
+        # No window holds frames from both sides of a gap, or reaches over one.
+        assert len(set(runs[clip.frame_indices])) == 1
+        for before_s, after_s in gaps:
+            assert clip.end_s <= after_s or clip.start_s >= after_s
+            assert (clip.pts_s <= before_s).all() or (clip.pts_s >= after_s).all()
+        own = 0
+        last = np.flatnonzero(runs == runs[clip.frame_indices[0]])[-1]
         for segment, time in enumerate(clip.pts_s):
             low = clip.start_s + segment * segment_s
-            inside = times[(times >= low - 1e-6) & (times < low + segment_s - 1e-6)]
-            if len(inside):
+            inside = times[: last + 1]
+            inside = inside[(inside >= low - 1e-6) & (inside < low + segment_s - 1e-6)]
+            if len(inside) and not clip.partial:
                 off = np.abs(inside - low - segment_s / 2)
                 assert abs(time - low - segment_s / 2) == pytest.approx(off.min(), abs=3e-6)
+            own += low - 2e-6 <= time < low + segment_s + 1e-6
+        assert own == num_segments - clip.repeated
     starts = [clip.start_s for clip in clips]
     assert starts == sorted(set(starts))
-    assert [clip.partial for clip in clips[:-1]] == [False] * (len(clips) - 1)
+
+
+def test_windows_start_anew_behind_a_gap():
+    """25 frames/s without those from 2 s to 3 s, in windows of 2 s of four segments."""
+    times = np.arange(125) / 25
+    times = times[(times < 1.999) | (times > 2.999)]
+    gaps = []
+    grid = WindowGrid.from_seconds(2.0, 1.0, 4)
+    frames = list(frames_at(times))
+    clips = list(cut_windows(frames, grid, lambda image: image, lambda *gap: gaps.append(gap)))
+    assert gaps == [(pytest.approx(1.96), pytest.approx(3.0))]
+    spans = [(clip.start_s, clip.end_s, clip.partial) for clip in clips]
+    assert spans == [(0, pytest.approx(2), False), (3, 5, False)]
+
+
+def test_a_short_hiccup_is_bridged_and_counted():
+    """0.4 s without a frame is less than a quarter of a window: segment 2 repeats segment 1."""
+    times = np.arange(50) / 25
+    times = times[(times < 0.5) | (times > 0.76)]
+    (clip,) = windows_of(times, 2.0, 2.0, 8)
+    assert clip.repeated == 1 and not clip.partial
+    assert clip.frame_indices[2] == clip.frame_indices[1]
+
+
+def test_a_slow_camera_has_no_gaps():
+    """A frame every two seconds, in windows of a second."""
+    clips = windows_of(np.arange(6) * 2.0, 1.0, 1.0, 4)
+    assert [clip.start_s for clip in clips[:2]] == [2.0, 4.0]
+    assert all(clip.repeated == 3 for clip in clips)
+
+
+def test_a_lost_connection_begins_new_windows_however_short_it_was():
+    times = np.arange(60) / 20
+    clips = list(
+        cut_windows(
+            frames_at(times, np.arange(60) >= 33),
+            WindowGrid.from_seconds(1.0, 1.0, 4),
+            lambda image: image,
+        )
+    )
+    spans = [(clip.start_s, pytest.approx(clip.end_s), clip.partial) for clip in clips]
+    assert spans == [(0, 1, False), (1.0, 1.65, True), (1.65, 2.65, False)]
 
 
 def test_a_stride_is_a_whole_number_of_segments(caplog):
@@ -206,7 +270,7 @@ def test_a_long_stride_holds_one_frame_between_windows():
 
 def test_a_jump_of_a_day_takes_no_time():
     start = monotonic()
-    clips = windows_of([0.0, 0.5, 86_400.0, 86_400.5, 86_401.0], 0.1, 0.01, 10)
+    clips = windows_of([0.0, 0.1, 86_400.0, 86_400.1, 86_400.2], 0.1, 0.01, 10)
     assert monotonic() - start < 2
     assert clips[0].start_s == 0 and clips[-1].start_s > 86_400
 
@@ -217,3 +281,14 @@ def test_a_jump_of_a_day_takes_no_time():
 def test_windows_beyond_all_bounds_are_refused(seconds):
     with pytest.raises(ValueError, match="must be"):
         WindowGrid.from_seconds(*seconds, 16)
+
+
+def test_windows_whose_kept_frames_were_dropped_are_not_given():
+    """40 kept frames, one a segment; 11 to 17 are dropped: on with the window from 20 on."""
+    grid = WindowGrid.from_seconds(0.8, 0.4, 8)
+    kept = list(thin(frames_at(np.arange(40) / 10), grid, lambda image: image))
+    assert [(one.segment, one.until) for one in kept] == [(i, i + 1) for i in range(40)]
+    cutter = WindowCutter(grid)
+    clips = [clip for one in kept[:11] + kept[18:] for clip in cutter.push(one)]
+    spans = [(clip.frame_indices[0], clip.frame_indices[-1], clip.repeated) for clip in clips]
+    assert spans == [(0, 7, 0), *((i, i + 7, 0) for i in range(20, 36, 4))]

@@ -19,6 +19,7 @@ from ppsdk.cli.shared import (
     print_json,
     progress,
     sampling_option,
+    source_options,
     threads_option,
 )
 from ppsdk.errors import VideoError
@@ -67,6 +68,7 @@ def classify(
 @click.option("--length-s", type=SECONDS, help="Window, seconds; the model's own unless given.")
 @click.option("--stride-s", type=SECONDS, help="Time between windows, seconds.")
 @click.option("--no-merge", is_flag=True, help="One event a window.")
+@source_options
 @threads_option
 @precision_option
 def run(
@@ -75,12 +77,24 @@ def run(
     length_s: float | None,
     stride_s: float | None,
     no_merge: bool,
+    realtime: bool,
+    wait: bool,
+    timeout_s: float,
+    fps: float | None,
     threads: int | None,
     precision: Literal["f32", "bf16", "f16"],
 ) -> None:
-    """Print the events of SOURCE (a file, a camera index, a URL) as JSON lines, as they end."""
-    with open_recognizer(model_dir, threads, precision) as recognizer:
-        events = recognizer.events(source, length_s=length_s, stride_s=stride_s, merge=not no_merge)
+    """Print the events of SOURCE (a file, a camera index, a URL, a folder of pictures) as JSON
+    lines, as they end. A camera that is lost is opened again; stderr says so.
+    """
+    from ppsdk.sources import LiveOptions, open_source
+
+    live = LiveOptions(open_timeout_s=timeout_s, read_timeout_s=timeout_s, wait=wait)
+    with (
+        open_recognizer(model_dir, threads, precision) as recognizer,
+        open_source(source, fps=fps, realtime=realtime, live=live) as opened,
+    ):
+        events = recognizer.events(opened, length_s=length_s, stride_s=stride_s, merge=not no_merge)
         for event in events:
             print_json(event.to_dict())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ppsdk.recognizer import Recognizer
 
 Item = TypeVar("Item")
+Command = TypeVar("Command", bound=Callable[..., Any])
 FileSampling = Literal["full", "paddlevideo"]
 PATH = click.Path(path_type=Path)
 SECONDS = click.FloatRange(min=0, min_open=True)
@@ -40,6 +41,25 @@ sampling_option = click.option(
     help="Which frames stand for a file.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable output.")
+
+
+def source_options(command: Command) -> Command:
+    """--realtime, --wait, --timeout-s and --fps: how a source is read."""
+    options = (
+        click.option("--realtime", is_flag=True, help="Play a file as if it happened now."),
+        click.option("--wait", is_flag=True, help="Wait for a camera that is not there yet."),
+        click.option(
+            "--timeout-s",
+            type=SECONDS,
+            default=10.0,
+            show_default=True,
+            help="A camera that takes longer to open, or to send a picture, is lost.",
+        ),
+        click.option("--fps", type=SECONDS, help="Of a folder of pictures; 1 unless given."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def fail(message: str, code: int) -> int:

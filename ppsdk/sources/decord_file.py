@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ppsdk.errors import VideoError
 from ppsdk.records import Image
-from ppsdk.sources.protocol import FrameTimes, Picture, VideoFile
+from ppsdk.sources.protocol import FrameTimes, OnStatus, Picture, VideoFile
 
 
 class DecordFile(VideoFile):
@@ -20,8 +20,8 @@ class DecordFile(VideoFile):
     on MPEG-TS, MPEG-PS, trimmed mp4, and AVI with B-frames: prefer decoder="auto" for those.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        super().__init__(path)
+    def __init__(self, path: str | os.PathLike[str], *, on_status: OnStatus | None = None) -> None:
+        super().__init__(path, on_status=on_status)
         try:
             import decord
         except ImportError:

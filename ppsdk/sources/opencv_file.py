@@ -11,14 +11,15 @@ import numpy as np
 
 from ppsdk.errors import VideoError
 from ppsdk.records import Image
-from ppsdk.sources.protocol import FrameTimes, Picture, RisingClock, VideoFile
+from ppsdk.sources.clocks import RisingClock
+from ppsdk.sources.protocol import FrameTimes, OnStatus, Picture, VideoFile
 
 
 class OpencvFile(VideoFile):
     """OpenCV applies the rotation itself. It opens AV1 and delivers nothing."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        super().__init__(path)
+    def __init__(self, path: str | os.PathLike[str], *, on_status: OnStatus | None = None) -> None:
+        super().__init__(path, on_status=on_status)
         self._open().release()
 
     def expected_times(self) -> FrameTimes | None:
@@ -32,7 +33,13 @@ class OpencvFile(VideoFile):
             while capture.grab():
                 count += 1
                 stamp_s = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-                yield Picture(clock.time_of(stamp_s), partial(self._retrieve, capture))
+                time_s = clock.time_of(stamp_s)
+                yield Picture(
+                    time_s,
+                    partial(self._retrieve, capture),
+                    lasts=False,
+                    jumped_back_s=clock.jumped_back_s,
+                )
         finally:
             capture.release()
         if not count:

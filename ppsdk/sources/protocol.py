@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +16,12 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from ppsdk.errors import VideoError
-from ppsdk.records import Frame, Image
+from ppsdk.records import Frame, Image, StatusKind, StreamCounters, StreamStatus
 from ppsdk.sources.credentials import without_credentials
+
+log = logging.getLogger(__name__)
+
+OnStatus = Callable[[StreamStatus], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,55 +45,93 @@ class FrameTimes:
         return cls(times, float(times[-1]) + (last_s if last_s > 0 else 0.04))
 
 
-class RisingClock:
-    """Times since the first frame; one interval after the frame before where a time is missing or
-    does not rise.
-    """
-
-    def __init__(self, interval_s: float) -> None:
-        self._interval_s = interval_s
-        self._first_s: float | None = None
-        self._last_s = -interval_s
-
-    def time_of(self, stamp_s: float | None) -> float:
-        """stamp_s: seconds from any origin, as the container has it."""
-        if self._first_s is None:
-            self._first_s = stamp_s or 0.0
-            self._last_s = 0.0
-        elif stamp_s is None or stamp_s - self._first_s <= self._last_s:
-            self._last_s += self._interval_s
-        else:
-            self._last_s = stamp_s - self._first_s
-        return self._last_s
-
-
 @dataclass(frozen=True)
 class Picture:
     """A decoded frame that is not yet converted: most frames of a file are passed over.
 
-    to_image is good until the next picture is asked for.
+    to_image: good for ever where it lasts, else until the next picture is asked for.
+    jumped_back_s: the container's clock went back by so much before it; pts_s rises all the same.
+    form: size, pixel format and rotation, for people; "" where they are not known.
     """
 
     pts_s: float
     to_image: Callable[[], Image]
+    lasts: bool = True
+    jumped_back_s: float = 0.0
+    form: str = ""
 
 
 class Source(ABC):
-    """A context manager and iterator of frames.
+    """A context manager and iterator of frames, all of the first one's size.
 
     name: for messages and events, without credentials. live: times are those of capture.
-    started_at: wall-clock time of the first frame of a live source, None before it and for files.
+    started_at: wall-clock time of second 0 of a live source, None before it and for files.
+    own_thread: `frames` may be run in a thread of its own; not so what an app iterates itself.
+    counters: what it has read and lost so far.
     """
 
     name: str
     live: bool = False
-    started_at: datetime | None = None
+    own_thread: bool = True
+
+    def __init__(self, name: str, on_status: OnStatus | None = None) -> None:
+        """on_status: called with each StreamStatus, in the thread that reads, or waits for it."""
+        self.name = name
+        self.counters = StreamCounters()
+        self._status: StreamStatus | None = None
+        self.on_status = on_status
+
+    @property
+    def status(self) -> StreamStatus | None:
+        """The last one; None before any."""
+        return self._status
+
+    @property
+    def started_at(self) -> datetime | None:
+        return None
 
     @abstractmethod
-    def __iter__(self) -> Iterator[Frame]: ...
+    def frames(self) -> Generator[Frame, None, None]:
+        """Every frame, as large as it is, read in the caller's thread, and converted only when its
+        image is looked at.
+        """
+
+    def __iter__(self) -> Iterator[Frame]:
+        return same_size(self.frames())
+
+    def timed_frames(self, pictures: Iterator[Picture]) -> Generator[Frame, None, None]:
+        """Pictures as frames, not yet converted; what is odd about them is reported."""
+        form, run = "", 0
+        for picture in pictures:
+            if picture.jumped_back_s:
+                run += 1
+                told = f"its clock goes back by {picture.jumped_back_s:.1f} s; times go on"
+                self.report("jump", picture.pts_s, told)
+            if picture.form != form and form:
+                self.report("changed", picture.pts_s, f"from {form} to {picture.form}")
+            form = picture.form
+            self.counters.frames += 1
+            image = picture.to_image if picture.lasts else picture.to_image()
+            yield Frame(image, picture.pts_s, run=run)
+
+    def report(self, kind: StatusKind, at_s: float, reason: str) -> None:
+        """Log a status, keep it, and hand it on."""
+        now = datetime.now(timezone.utc).isoformat()
+        status = self._status = StreamStatus(kind, self.name, at_s, now, reason)
+        log.warning("%s: %s: %s", self.name, kind, reason)
+        if self.on_status is not None:
+            self.on_status(status)
+
+    def count_drop(self) -> None:
+        """To be called by whoever drops a frame for a newer one."""
+        self.counters.dropped += 1
+
+    def keep_waiting(self) -> bool:
+        """To be asked now and then by whoever waits for a frame in another thread than reads."""
+        return True
 
     def close(self) -> None:
-        """Let go of the device or connection; reading on ends the iteration."""
+        """Let go of the device or connection, within a second; reading on ends the iteration."""
 
     def __enter__(self) -> Source:
         return self
@@ -104,8 +148,8 @@ class VideoFile(Source):
 
     damaged: int = 0
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.name = os.fspath(path)
+    def __init__(self, path: str | os.PathLike[str], *, on_status: OnStatus | None = None) -> None:
+        super().__init__(os.fspath(path), on_status)
         self.path = existing_file(path)
 
     @abstractmethod
@@ -116,12 +160,22 @@ class VideoFile(Source):
     def expected_times(self) -> FrameTimes | None:
         """Frame times by the container, without decoding; None where it does not tell."""
 
-    def __iter__(self) -> Iterator[Frame]:
-        size: tuple[int, int] | None = None
-        for picture in self.pictures():
-            image = picture.to_image()
-            size = size or image.shape[:2]
-            yield Frame(with_size(image, size), picture.pts_s)
+    def frames(self) -> Generator[Frame, None, None]:
+        yield from self.timed_frames(self.pictures())
+        self.counters.damaged += self.damaged
+
+
+def same_size(frames: Iterator[Frame]) -> Generator[Frame, None, None]:
+    """Frames of the first one's size: those of another are resized, when they are looked at."""
+    size: tuple[int, int] | None = None
+    for frame in frames:
+        if size is None:
+            size = frame.image.shape[:2]
+        yield Frame(partial(_sized, frame, size), frame.pts_s, run=frame.run)
+
+
+def _sized(frame: Frame, size: tuple[int, int]) -> Image:
+    return with_size(frame.image, size)
 
 
 def existing_file(path: str | os.PathLike[str]) -> Path:

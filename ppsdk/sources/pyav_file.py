@@ -12,8 +12,9 @@ import av
 from av.stream import Disposition
 
 from ppsdk.errors import VideoError
-from ppsdk.sources.protocol import FrameTimes, Picture, RisingClock, VideoFile
-from ppsdk.sources.rgb import RgbConverter, reason
+from ppsdk.sources.clocks import RisingClock
+from ppsdk.sources.protocol import FrameTimes, OnStatus, Picture, VideoFile
+from ppsdk.sources.rgb import RgbConverter, form_of, reason
 
 if TYPE_CHECKING:
     from av import Packet
@@ -30,8 +31,8 @@ OPEN_ERRORS = (av.FFmpegError, OSError, UnicodeDecodeError)
 class PyavFile(VideoFile):
     """The default reader. Damaged packets are passed over, counted and logged."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        super().__init__(path)
+    def __init__(self, path: str | os.PathLike[str], *, on_status: OnStatus | None = None) -> None:
+        super().__init__(path, on_status=on_status)
         with self._open() as container:
             video_stream(container, self.name)
 
@@ -146,7 +147,10 @@ def timed_pictures(
     for frame in frames:
         ticks = frame.dts if ordered_by_dts else frame.pts
         yield Picture(
-            clock.time_of(None if ticks is None else ticks * unit), partial(to_rgb, frame)
+            clock.time_of(None if ticks is None else ticks * unit),
+            partial(to_rgb, frame),
+            jumped_back_s=clock.jumped_back_s,
+            form=form_of(frame),
         )
 
 

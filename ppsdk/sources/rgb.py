@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import av
@@ -19,17 +20,22 @@ if TYPE_CHECKING:
 
 class RgbConverter:
     """One for each reading of a stream: it keeps FFmpeg's scaler, and with it its threads, where
-    `VideoFrame.to_ndarray` makes both anew for every frame.
+    `VideoFrame.to_ndarray` makes both anew for every frame. Threads may share it.
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self._lock = threading.Lock()
         self._reformatter = VideoReformatter()
         self._rotation: float | None = None
         self._matrix: Matrix | None = None
 
     def __call__(self, frame: VideoFrame) -> Image:
         """uint8 (H, W, 3), upright; 10-bit, gray, alpha and full-range pictures included."""
+        with self._lock:
+            return self._convert(frame)
+
+    def _convert(self, frame: VideoFrame) -> Image:
         if frame.rotation != self._rotation:
             self._rotation, self._matrix = frame.rotation, _display_matrix(frame)
         try:
@@ -39,6 +45,11 @@ class RgbConverter:
                 f"{self._name}: cannot convert {frame.format.name} to RGB ({reason(error)})"
             ) from None
         return upright(np.asarray(rgb, np.uint8), self._matrix)
+
+
+def form_of(frame: VideoFrame) -> str:
+    turned = f" turned by {frame.rotation}" if frame.rotation else ""
+    return f"{frame.width}x{frame.height} {frame.format.name}{turned}"
 
 
 def _display_matrix(frame: VideoFrame) -> Matrix | None:

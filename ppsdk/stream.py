@@ -1,0 +1,67 @@
+"""From a source to the clips of its windows: read and thinned in one thread, cut in another."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator
+from contextlib import closing
+
+from ppsdk.records import Clip, Image
+from ppsdk.sampling import WindowCutter
+from ppsdk.sources import Source
+from ppsdk.sources.reader import Reader
+from ppsdk.thinning import Kept, WindowGrid, thin
+
+Shrink = Callable[[Image], Image]
+
+
+def window_clips(source: Source, grid: WindowGrid, shrink: Shrink) -> Generator[Clip, None, None]:
+    """The clips of a source's windows: all of a file's; of a camera the newest there is, whenever
+    one is asked for. Waits for the next one; `source.close()` ends it.
+    """
+    cutter = WindowCutter(grid)
+    if source.own_thread:
+        with read_kept(source, grid, shrink) as reader:
+            for batch in reader.batches():
+                yield from cut_batch(source, cutter, batch)
+    else:
+        with closing(_thinned(source, grid, shrink)) as thinned:
+            for kept in thinned:
+                yield from cut_batch(source, cutter, [kept])
+    yield from cutter.finish()
+
+
+def read_kept(
+    source: Source,
+    grid: WindowGrid,
+    shrink: Shrink,
+    *,
+    ready: threading.Condition | None = None,
+) -> Reader[Kept]:
+    """Read and thin a source in a thread of its own, ahead of whoever takes the kept frames: of a
+    camera the last ones, enough for its newest window; of a file as many are read ahead.
+    """
+    return Reader(
+        _thinned(source, grid, shrink),
+        capacity=grid.num_segments + min(grid.stride_segments, grid.num_segments),
+        on_drop=source.count_drop if source.live else None,
+        keep_waiting=source.keep_waiting,
+        ready=ready,
+    )
+
+
+def cut_batch(source: Source, cutter: WindowCutter, batch: list[Kept]) -> list[Clip]:
+    """The windows that a batch completes; of a camera only the newest, the others are counted."""
+    clips = [clip for kept in batch for clip in cutter.push(kept)]
+    wanted = clips[-1:] if source.live else clips
+    source.counters.kept += len(batch)
+    source.counters.skipped += len(clips) - len(wanted)
+    source.counters.repeated += sum(clip.repeated for clip in wanted)
+    return wanted
+
+
+def _thinned(source: Source, grid: WindowGrid, shrink: Shrink) -> Generator[Kept, None, None]:
+    def on_gap(from_s: float, to_s: float) -> None:
+        source.report("gap", to_s, f"no frame for {to_s - from_s:.1f} s")
+
+    return thin(source.frames(), grid, shrink, on_gap)
