@@ -1,12 +1,16 @@
-"""An OpenVINO model and what it says of a clip. Nothing else in ppsdk imports openvino."""
+"""An OpenVINO model and what it says of a clip. But for this file, cut.py and reuse.py, nothing in
+ppsdk imports openvino.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import logging
 import queue
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
+from threading import Lock
 from typing import Literal
 from xml.etree import ElementTree
 
@@ -20,6 +24,7 @@ from openvino.preprocess import PrePostProcessor
 from ppsdk.errors import ModelError
 from ppsdk.facts import ModelFacts
 from ppsdk.records import Image
+from ppsdk.reuse import CutNetwork, Indices, WindowScorer
 
 log = logging.getLogger(__name__)
 
@@ -44,9 +49,10 @@ class Network:
     ) -> None:
         config = _config(device, num_threads, precision, cache_dir)
         model, self.facts = load_model(model_dir)
+        core = ov.Core()
         try:
             with_uint8_input(model, self.facts)
-            self._compiled = ov.Core().compile_model(model, device, config)
+            self._compiled = core.compile_model(model, device, config)
         except RuntimeError as error:
             raise ModelError(
                 f"{model_dir}: cannot run on device {device!r} ({_line(error)})"
@@ -55,6 +61,14 @@ class Network:
         self._idle: queue.LifoQueue[ov.InferRequest] = queue.LifoQueue()
         if cache_dir is not None and self._compiled.get_property("LOADED_FROM_CACHE"):
             self._check_cached(model_dir, cache_dir)
+        self._model_dir = model_dir
+        self._model = model
+        self._compile: Callable[[ov.Model], ov.CompiledModel] = lambda part: core.compile_model(
+            part, device, config
+        )
+        self._cut: CutNetwork | None = None
+        self._is_cut_tried = False
+        self._cutting = Lock()
 
     @property
     def precision_executed(self) -> str:
@@ -82,6 +96,46 @@ class Network:
         finally:
             self._idle.put(request)
 
+    def stream_scorer(self, *, stride_segments: int) -> WindowScorer:
+        """What scores the windows of one stream, mostly so many segments apart: as `logits` does,
+        but what windows share is computed once. For one thread at a time, and one stream only.
+
+        The model is cut and compiled in parts for the first of them; one that cannot be cut runs as
+        it is, and a warning says why.
+        """
+        with self._cutting:
+            if not self._is_cut_tried:
+                self._is_cut_tried = True
+                try:
+                    self._cut = self._checked_cut(stride_segments)
+                except (ValueError, LookupError, RuntimeError) as error:
+                    log.warning("%s: windows share no work: %s", self._model_dir, _line(error))
+        if self._cut is None:
+            return _Uncut(self)
+        return self._cut.scorer(stride_segments=stride_segments)
+
+    def _checked_cut(self, stride_segments: int) -> CutNetwork:
+        """Raises RuntimeError where the parts, on this machine, do not give what the whole does."""
+        cut = CutNetwork(self._model, self.facts, self._compile)
+        scorer = cut.scorer(stride_segments=stride_segments)
+        crops = self_test_crops(self.facts)
+        # The second window is the first moved on by a frame.
+        for first in range(2):
+            told = self.logits(crops)
+            seen = scorer.logits(crops, np.arange(first, first + len(crops)))
+            # Above 10, float32 carries no more. In 16 bits parts round where the whole does not.
+            bound = 1e-5 if self.precision_executed == "f32" else 0.2
+            bound *= max(1.0, float(np.abs(told).max()) / 10)
+            difference = float(np.abs(seen - told).max())
+            if not difference <= bound:
+                raise RuntimeError(f"in parts its logits differ by {difference:.3g}")
+            crops = np.roll(crops, -1, axis=0)
+        # Whoever has streams may never ask the whole model again.
+        self._idle = queue.LifoQueue()
+        if hasattr(self._compiled, "release_memory"):  # since OpenVINO 2025.0
+            self._compiled.release_memory()
+        return cut
+
     def _check_cached(self, model_dir: str | PathLike[str], cache_dir: str | PathLike[str]) -> None:
         """OpenVINO loads a blob that something has overwritten without a word."""
         told = np.array(self.facts.self_test, np.float32)
@@ -94,6 +148,16 @@ class Network:
                 f"{cache_dir}: the cached model is not that of {model_dir} (logits differ by "
                 f"{difference:.3g}, at most {bound:.3g} is accepted): empty the cache"
             )
+
+
+class _Uncut:
+    """Scores windows one by one."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    def logits(self, crops: Image, frame_indices: Indices) -> NDArray[np.float32]:
+        return self._network.logits(crops)
 
 
 def load_model(model_dir: str | PathLike[str]) -> tuple[ov.Model, ModelFacts]:

@@ -140,8 +140,9 @@ class Recognizer:
                 clip = sample_frames(
                     source, self._crop, num_segments=self.num_segments, sampling=sampling, roi=roi
                 )
-            return self._score(clip, clip.images)
-        return self._score(clip, np.stack([self._crop(image) for image in clip.images]))
+            return self._scores(clip, self.logits(clip.images))
+        crops = np.stack([self._crop(image) for image in clip.images])
+        return self._scores(clip, self.logits(crops))
 
     def windows(
         self,
@@ -204,8 +205,10 @@ class Recognizer:
         self, source: Source, grid: WindowGrid, roi: Roi | None
     ) -> Generator[WindowScores, None, None]:
         with source:
+            scorer = self._open_network().stream_scorer(stride_segments=grid.stride_segments)
             for clip in window_clips(source, grid, partial(self._crop_roi, roi)):
-                yield self._score(clip, clip.images)
+                self._open_network()  # an error where the recognizer was closed meanwhile
+                yield self._scores(clip, scorer.logits(clip.images, clip.frame_indices))
 
     def _crop_roi(self, roi: Roi | None, image: Image) -> Image:
         return self._crop(cut_roi(image, roi))
@@ -215,9 +218,9 @@ class Recognizer:
             image, image_size=self.facts.image_size, short_side=self.facts.short_side
         )
 
-    def _score(self, clip: Clip, crops: Image) -> WindowScores:
+    def _scores(self, clip: Clip, logits: NDArray[np.float32]) -> WindowScores:
         return WindowScores(
-            logits=self.logits(crops),
+            logits=logits,
             labels=self.labels,
             start_s=clip.start_s,
             end_s=clip.end_s,
