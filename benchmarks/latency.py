@@ -7,13 +7,13 @@ the INT8 model, in turns; medians and 95th percentiles in ms.
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from machine import machine_line
 
+from converters.report.speed import in_turns
 from ppsdk import Recognizer, sample_clip
 from ppsdk.preprocess import crop_for_model
 
@@ -41,17 +41,11 @@ def main() -> None:
     if args.int8 is not None:
         int8 = Recognizer(args.int8)
         contenders["network INT8"] = lambda: int8.logits(crops)
-    times: dict[str, list[float]] = {name: [] for name in contenders}
-    for _ in range(args.repeats):
-        for name, run in contenders.items():
-            start = time.perf_counter()
-            run()
-            times[name].append(1000 * (time.perf_counter() - start))
+    seen = in_turns(contenders, args.repeats)
     print(machine_line())
     print(f"{args.video.name}: {clip.images.shape[2]}x{clip.images.shape[1]}, {clip.end_s:.1f} s")
-    for name, seen in times.items():
-        median, p95 = np.percentile(seen, [50, 95])
-        print(f"{name:30} median {median:6.1f} ms   p95 {p95:6.1f} ms")
+    for name, latency in seen.items():
+        print(f"{name:30} median {latency.median:6.1f} ms   p95 {latency.p95:6.1f} ms")
 
 
 if __name__ == "__main__":

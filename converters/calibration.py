@@ -153,8 +153,15 @@ def read_crops(clip: LabelledClip, facts: ModelFacts, *, sampling: Sampling = "f
     return np.stack([crop_for_model(image, **sizes) for image in frames.images])
 
 
-def checked(clips: Sequence[Image], facts: ModelFacts, *, force: bool = False) -> list[Image]:
-    """The clips, each once, in an order that does not depend on the one that they came in.
+def checked(
+    clips: Sequence[Image],
+    facts: ModelFacts,
+    *,
+    held_out: Sequence[Image] = (),
+    force: bool = False,
+) -> list[Image]:
+    """The clips, each once, in an order that does not depend on the one that they came in, without
+    those that are held out too: a model would be praised for what it has seen.
 
     Raises ModelError for no clips, for fewer than FEWEST_CLIPS unless `force`, for another shape,
     and for what is not uint8 grey levels: NNCF takes normalised, unnormalised and NaN floats alike,
@@ -164,19 +171,30 @@ def checked(clips: Sequence[Image], facts: ModelFacts, *, force: bool = False) -
         raise ModelError("no calibration clips: some of each class are needed")
     for number, clip in enumerate(clips):
         _check(np.asarray(clip), facts, number)
-    distinct = {hashlib.sha256(clip.tobytes()).digest(): clip for clip in clips}
+    distinct = {fingerprint(clip): clip for clip in clips}
     if len(distinct) < len(clips):
         log.warning(
             "%d of %d calibration clips are repeated: each counts once",
             len(clips) - len(distinct),
             len(clips),
         )
+    both = distinct.keys() & {fingerprint(clip) for clip in held_out}
+    if both:
+        log.warning("%d calibration clips are held out too: not calibrated with", len(both))
+        distinct = {key: clip for key, clip in distinct.items() if key not in both}
+        if not distinct:
+            raise ModelError("every calibration clip is held out too: others are needed")
     if len(distinct) < FEWEST_CLIPS and not force:
         raise ModelError(
             f"{len(distinct)} different calibration clips: {FEWEST_CLIPS} or more are needed "
             f"({CALIBRATION_CLIPS} are good), or --force"
         )
     return [distinct[key] for key in sorted(distinct)]
+
+
+def fingerprint(crops: Image) -> str:
+    """Hexadecimal digits that no other crops have."""
+    return hashlib.sha256(crops.tobytes()).hexdigest()[:16]
 
 
 def _check(clip: NDArray[Any], facts: ModelFacts, number: int) -> None:

@@ -72,24 +72,25 @@ class _Builder:
         """With N segments: channels [0, C/N) come from the frame before, [C/N, 2C/N) from the one
         after, zeros at the ends. (The original TSM code has the two directions the other way.)
 
-        VariadicSplit, for quantization passes through it and not through Slice; frames stay on the
-        batch axis, for a 5-D reshape costs two reorders of memory.
+        VariadicSplit and Pad, for 8 bits pass through them: a Slice, or zeros that are put in by
+        Concat, send the block behind back to float. Frames stay on the batch axis, for a 5-D
+        reshape costs two reorders of memory.
         """
-        frames, channels, height, width = x.get_shape()
+        frames, channels = x.get_shape()[:2]
         fold = channels // frames
         rest = 2 * channels // frames
         parts = opset13.variadic_split(x, 1, [fold, rest - fold, channels - rest], name=name)
 
-        def blank(width_channels: int) -> Output:
-            shape = [1, width_channels, height, width]
-            return opset13.constant(np.zeros(shape, np.float32)).output(0)
+        def moved(part: Output, by: int, name: str) -> Output:
+            """Frame i takes the place of frame i + by."""
+            begin, end = [by, 0, 0, 0], [-by, 0, 0, 0]
+            return opset13.pad(part, begin, end, "constant", 0.0, name=name).output(0)
 
-        before = opset13.variadic_split(parts.output(0), 0, [frames - 1, 1])
-        after = opset13.variadic_split(parts.output(1), 0, [1, frames - 1])
-        from_previous = opset13.concat([blank(fold), before.output(0)], 0, name=f"{name}.previous")
-        from_next = opset13.concat([after.output(1), blank(rest - fold)], 0, name=f"{name}.next")
-        shifted = [from_previous.output(0), from_next.output(0), parts.output(2)]
-        return opset13.concat(shifted, 1, name=f"{name}.concat").output(0)
+        from_previous = moved(parts.output(0), 1, f"{name}.previous")
+        from_next = moved(parts.output(1), -1, f"{name}.next")
+        return opset13.concat(
+            [from_previous, from_next, parts.output(2)], 1, name=f"{name}.concat"
+        ).output(0)
 
     def _head(self, x: Output) -> Output:
         x = self._mean(x, [2, 3], "avg_pool")

@@ -12,21 +12,21 @@ from typing import Any
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
-from openvino import opset13
 
 from converters.agreement import Agreement, Target, agreement, all_logits
 from converters.calibration import (
     CALIBRATION_CLIPS,
     HeldOut,
     checked,
+    fingerprint,
     held_out_of,
     read_calibration,
     read_held_out,
 )
 from converters.convert import refuse_existing, run_f32, written_whole
+from converters.finish import finished
 from converters.recipes import (
     ACCURACY_CONTROL,
-    LAYER_TYPES,
     RECIPE_NAMES,
     RECIPES,
     quantized_by,
@@ -138,24 +138,26 @@ def quantize(
     """Write the INT8 model to `out`: of the first recipe that meets the target on the held-out
     clips, or on those of the calibration where no others are given.
 
-    calibration_clips: uint8 (num_segments, S, S, 3) each, what the network would see. Raises
-    ModelError, with nothing written: for a model that is INT8 already, for clips that cannot be
-    calibrated with, where NNCF gives back a float model, which it does without a word, and where no
-    recipe meets the target.
+    calibration_clips: uint8 (num_segments, S, S, 3) each, what the network would see; those that
+    are held out too are not used. Raises ModelError, with nothing written: for a model that is INT8
+    already, for clips that cannot be calibrated with, where NNCF gives back a float model, which it
+    does without a word, and where no recipe meets the target.
     """
+    refuse_existing(out.resolve(), force=options.force)
     model, facts = load_model(model_dir)
     if count_quantized(model) and facts.precision == "FP32":
         raise ModelError(f"{model_dir}: is quantized already, though it says FP32")
     if facts.precision != "FP32":
         raise ModelError(f"{model_dir}: is {facts.precision} already: quantize the FP32 model")
-    clips = checked(calibration_clips, facts, force=options.force)
+    judged_by = () if held_out is None else held_out.crops
+    clips = checked(calibration_clips, facts, held_out=judged_by, force=options.force)
     held_out = held_out or HeldOut(clips)
     fp32 = all_logits(model, facts, held_out.crops, lambda items: progress(items, "FP32"))
     if not np.isfinite(fp32).all():
         raise ModelError(f"{model_dir}: its own logits are not finite: nothing to compare with")
     trials: list[Trial] = []
     for name in [options.recipe] if options.recipe else RECIPE_NAMES:
-        quantized = with_float16_weights(_tried(name, model, clips, held_out, options.target))
+        quantized = finished(_tried(name, model, clips, held_out, options.target))
         if not count_quantized(quantized):
             raise ModelError(f"{model_dir}: NNCF left every layer in float ({name}): not saved")
         int8 = all_logits(quantized, facts, held_out.crops, lambda items: progress(items, name))
@@ -163,7 +165,7 @@ def quantize(
         trials.append(trial)
         log.info("%s: %s", name, "; ".join(trial.missed) or "meets the target")
         if not trial.missed:
-            facts = _saved(quantized, facts, name, len(clips), out, options)
+            facts = _saved(quantized, facts, name, clips, out, options)
             return Quantization(out, facts, tuple(trials))
     tried = "; ".join(f"{trial.recipe}: {', '.join(trial.missed)}" for trial in trials)
     raise ModelError(f"{model_dir}: no recipe meets the target: not saved: {tried}")
@@ -194,22 +196,6 @@ def _tried(
         raise ModelError(f"NNCF cannot quantize it by {name!r} ({what})") from None
 
 
-def with_float16_weights(model: ov.Model) -> ov.Model:
-    """The same model; weights of layers that stay float are stored as float16. (What
-    `ov.save_model(compress_to_fp16=True)` is for, but it passes over models that are INT8.)
-    """
-    for op in model.get_ops():
-        if op.get_type_name() not in LAYER_TYPES:
-            continue
-        weights = op.input_value(1).get_node()
-        if weights.get_type_name() == "Constant" and weights.get_element_type() == ov.Type.f32:
-            stored = opset13.constant(
-                weights.data.astype(np.float16), name=f"{op.get_friendly_name()}.f16"
-            )
-            op.input(1).replace_source_output(opset13.convert(stored, "f32").output(0))
-    return model
-
-
 def _judged(
     name: str,
     fp32: NDArray[np.float32],
@@ -228,7 +214,7 @@ def _saved(
     quantized: ov.Model,
     facts: ModelFacts,
     recipe: str,
-    num_clips: int,
+    clips: Sequence[Image],
     out: Path,
     options: QuantizeOptions,
 ) -> ModelFacts:
@@ -238,7 +224,8 @@ def _saved(
         precision="INT8",
         self_test=tuple(float(x) for x in logits[:16]),
         recipe=recipe,
-        calibration_clips=num_clips,
+        calibration_clips=len(clips),
+        calibrated_with=tuple(fingerprint(clip) for clip in clips),
     )
     with written_whole(out.resolve(), force=options.force) as folder:
         save_model(quantized, facts, folder)

@@ -18,14 +18,13 @@ from ppsdk.preprocess import normalize
 from ppsdk.records import Image
 
 # By their places in the graph. Always in float, for they are next to nothing of the work:
-# the temporal attention's gate decides how much of a frame is seen at all;
-LTA_SCOPE = "global_attention"
+# the temporal attention decides how much of a frame is seen at all;
+LTA = "global_attention.fc"
 # and of the 1280 features few speak, now and then, and loudly. On one range for all of them,
 # averaged over the calibration, the loudest are clipped: `ppsdk sensitivity` saw that alone move
 # single logits by 2.6 where all other layers together moved them by 0.4.
-CLASSIFIER = "fc"
+HEAD = ("consensus", "fc")
 LAYER_TYPES = ("Convolution", "GroupConvolution", "MatMul")
-HEAD = ("consensus", CLASSIFIER)
 FIRST_AND_LAST = ("stem.0", "last_conv")
 
 
@@ -64,8 +63,7 @@ def quantized_by(recipe: QuantizationRecipe, model: ov.Model, clips: Sequence[Im
     advanced, asked = _asked(recipe, model, len(clips))
     dataset = nncf.Dataset(clips, normalize)
     with _bars_on_terminals_only():
-        quantized = nncf.quantize(model, dataset, advanced_parameters=advanced, **asked)
-        return _with_small_classifier(quantized)
+        return nncf.quantize(model, dataset, advanced_parameters=advanced, **asked)
 
 
 def quantized_under_control(
@@ -87,7 +85,7 @@ def quantized_under_control(
     ]
     advanced, asked = _asked(RECIPES[2], model, len(clips))
     with _bars_on_terminals_only():
-        quantized = nncf.quantize_with_accuracy_control(
+        return nncf.quantize_with_accuracy_control(
             model,
             calibration_dataset=nncf.Dataset(clips, normalize),
             validation_dataset=nncf.Dataset(pairs),
@@ -96,7 +94,6 @@ def quantized_under_control(
             advanced_quantization_parameters=advanced,
             **asked,
         )
-        return _with_small_classifier(quantized)
 
 
 @contextmanager
@@ -106,26 +103,12 @@ def _bars_on_terminals_only() -> Iterator[None]:
         yield
 
 
-def _with_small_classifier(model: ov.Model) -> ov.Model:
-    """The classifier's weights as int8, one scale a class, while it goes on computing in float: it
-    is a tenth of the file where there are 400 classes.
-    """
-    nncf = _nncf()
-    layers = [op for op in model.get_ops() if op.get_type_name() in LAYER_TYPES]
-    others = [op.get_friendly_name() for op in layers if op.get_friendly_name() != CLASSIFIER]
-    return nncf.compress_weights(
-        model,
-        mode=nncf.CompressWeightsMode.INT8_SYM,
-        ignored_scope=nncf.IgnoredScope(names=others, validate=False),
-    )
-
-
 def _asked(
     recipe: QuantizationRecipe, model: ov.Model, num_clips: int
 ) -> tuple[Any, dict[str, Any]]:
     nncf = _nncf()
     names = [op.get_friendly_name() for op in model.get_ops()]
-    in_float = [name for name in names if name.startswith(LTA_SCOPE) or name in HEAD]
+    in_float = [name for name in names if name == LTA or name in HEAD]
     if recipe.float_ends:
         in_float += [name for name in names if name in FIRST_AND_LAST]
     advanced = nncf.AdvancedQuantizationParameters(

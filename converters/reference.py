@@ -82,7 +82,12 @@ def _conv_bn(weights: Weights, name: str, x: Array, *, stride: int = 1) -> Array
         weights[f"{name}.bn.{part}"][:, None, None]
         for part in ("weight", "bias", "_mean", "_variance")
     )
-    return (y - mean) / np.sqrt(variance + np.float32(EPSILON)) * gamma + beta
+    # (y - mean) / sqrt(variance + epsilon) * gamma + beta, without a copy at each step.
+    y -= mean
+    y /= np.sqrt(variance + np.float32(EPSILON))
+    y *= gamma
+    y += beta
+    return y
 
 
 def _convolve(x: Array, kernel: Array, stride: int) -> Array:
@@ -95,17 +100,18 @@ def _convolve(x: Array, kernel: Array, stride: int) -> Array:
     height, width = (-(-side // stride) for side in x.shape[2:])
     padded = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
     y = np.zeros((len(x), len(kernel), height, width), np.float32)
-    for top in range(size):
-        for left in range(size):
-            seen = padded[
-                :, :, top : top + height * stride : stride, left : left + width * stride : stride
-            ]
-            tap = kernel[:, :, top, left]
-            if depthwise:
-                y += seen * tap[:, :, None]
-            else:
-                flat = np.ascontiguousarray(seen).reshape(len(x), x.shape[1], -1)
-                y += (tap @ flat).reshape(y.shape)
+    # Frame by frame: a frame's values stay in the CPU's cache from tap to tap.
+    for frame, out in zip(padded, y, strict=True):
+        for top in range(size):
+            for left in range(size):
+                seen = frame[
+                    :, top : top + height * stride : stride, left : left + width * stride : stride
+                ]
+                tap = kernel[:, :, top, left]
+                if depthwise:
+                    out += seen * tap[:, :, None]
+                else:
+                    out += (tap @ seen.reshape(len(seen), -1)).reshape(out.shape)
     return y
 
 

@@ -13,7 +13,7 @@ from ppsdk.preprocess import IMAGENET_MEAN, IMAGENET_STD, RESIZE_RULE
 # Raised when a reader of this version could not use a model of that one.
 FORMAT = 1
 # Facts that the first models of this format do not have.
-_LATER = ("recipe", "calibration_clips")
+_LATER = ("recipe", "calibration_clips", "calibrated_with")
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class ModelFacts:
     source, source_sha256: the checkpoint it was made from. ppsdk_version: of the converter.
     self_test: the first logits for `self_test_crops`, a check on what the machine computes.
     recipe, calibration_clips: of the quantization, and how many different clips it really saw.
+    calibrated_with: what tells those clips from others, a few hexadecimal digits each.
     """
 
     labels: tuple[str, ...]
@@ -45,6 +46,7 @@ class ModelFacts:
     precision: str = "FP32"
     recipe: str = ""
     calibration_clips: int = 0
+    calibrated_with: tuple[str, ...] = ()
 
     def to_rt_info(self) -> dict[str, str]:
         """Every fact as a JSON text: rt_info values come back as strings, whatever goes in."""

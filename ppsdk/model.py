@@ -19,7 +19,7 @@ import openvino as ov
 import openvino.properties as props
 import openvino.properties.hint as hints
 from numpy.typing import NDArray
-from openvino.preprocess import PrePostProcessor
+from openvino import opset13
 
 from ppsdk.errors import ModelError
 from ppsdk.facts import ModelFacts
@@ -203,13 +203,31 @@ def save_model(model: ov.Model, facts: ModelFacts, folder: Path) -> None:
 
 
 def with_uint8_input(model: ov.Model, facts: ModelFacts) -> None:
-    """Put mean, std and layout into the graph: uint8 (N, S, S, 3) in, as crops come."""
-    steps = PrePostProcessor(model)
-    steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC"))
-    steps.input().model().set_layout(ov.Layout("NCHW"))
-    pre = steps.input().preprocess().convert_element_type(ov.Type.f32)
-    pre.mean([255 * value for value in facts.mean]).scale([255 * value for value in facts.std])
-    steps.build()
+    """Put mean, std and layout into the graph: uint8 (N, S, S, 3) in, as crops come.
+
+    A row of pixels is one axis to the arithmetic, the quantizer of an INT8 model included, and the
+    transposition comes last, where it is only another name for the same memory. PrePostProcessor
+    puts it first: the CPU then does it, and undoes it for the first convolution.
+    """
+    clip = model.input(0)
+    frames, _, height, width = clip.shape
+    pixels = opset13.parameter([frames, height, width, 3], np.uint8, name="clip")
+    pixels.output(0).set_names(clip.names)
+    rows = opset13.reshape(pixels, [frames, height, width * 3], False)
+    mean, std = (np.tile(255 * np.array(v, np.float32), width) for v in (facts.mean, facts.std))
+    values = opset13.divide(opset13.subtract(opset13.convert(rows, "f32"), mean), std)
+    ends = clip.get_target_inputs()
+    first = next(iter(ends)).get_node()
+    if first.get_type_name() == "FakeQuantize":
+        bounds = [first.input_value(i).get_node().data.reshape(()) for i in range(1, 5)]
+        values = opset13.fake_quantize(values, *bounds, first.get_attributes()["levels"])
+        ends = first.output(0).get_target_inputs()
+    frame = opset13.reshape(values, [frames, height, width, 3], False)
+    planes = opset13.transpose(frame, [0, 3, 1, 2])
+    for end in ends:
+        end.replace_source_output(planes.output(0))
+    model.add_parameters([pixels])
+    model.remove_parameter(clip.get_node())
 
 
 def self_test_crops(facts: ModelFacts) -> Image:

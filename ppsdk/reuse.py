@@ -74,17 +74,23 @@ class CutNetwork:
 
 
 class StreamScorer:
-    """Scores the windows of one stream as the uncut model does. A stream that starts anew needs a
-    new scorer.
-    """
+    """Scores the windows of one stream, in their order, as the uncut model does."""
 
     def __init__(self, trunk: Part, head: WindowHead | FrameHead) -> None:
         self._trunk = trunk
         self._head = head
         self._ring: FeatureRing | None = None
+        self._first = 0
 
     def logits(self, crops: Image, frame_indices: Indices) -> NDArray[np.float32]:
+        """Raises ValueError for a window before the last one: that is another stream."""
         indices = [int(index) for index in frame_indices]
+        if indices[0] < self._first:
+            raise ValueError(
+                f"a window from frame {indices[0]} on comes after one from {self._first} on: a "
+                "stream that starts anew needs a new scorer"
+            )
+        self._first = indices[0]
         if self._ring is None:
             self._ring = FeatureRing(len(indices), self._trunk.items)
         window = self._ring.window(indices, lambda run, out: self._trunk([crops[run]], out=out))

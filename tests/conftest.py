@@ -40,17 +40,37 @@ def small_dir(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_dir(tmp_path_factory) -> Path:
     """A seeded 4-segment model of 64 x 64 pixels with 5 classes: quick to quantize."""
-    from safetensors.numpy import save_file
-
     from converters.convert import ConvertOptions, convert
     from converters.seeded import seeded_weights
 
     folder = tmp_path_factory.mktemp("tiny")
-    labels = json.dumps([f"class_{i:03d}" for i in range(5)])
-    told = {"image_size": "64", "labels": labels, "length_s": "1.0", "stride_s": "0.5"}
+    labels = [f"class_{i:03d}" for i in range(5)]
     weights = folder / "seeded.safetensors"
-    save_file(seeded_weights(5, num_segments=4, num_classes=5), weights, metadata=told)
+    write_tiny(weights, seeded_weights(5, num_segments=4, num_classes=5), labels=labels)
     return convert(weights, folder / "model", ConvertOptions()).folder
+
+
+@pytest.fixture(scope="session")
+def tiny_int8(tiny_dir, tmp_path_factory):
+    """What `quantize` says of tiny_dir by the recipe "mixed": see test_quantize."""
+    from test_quantize import MIXED, noise
+
+    from converters.quantize import quantize
+
+    return quantize(tiny_dir, noise(16), tmp_path_factory.mktemp("int8") / "model", MIXED)
+
+
+@pytest.fixture(scope="session")
+def tiny_int8_dir(tiny_int8) -> Path:
+    return tiny_int8.folder
+
+
+def write_tiny(file: Path, weights: dict, *, image_size: int = 64, **told: object) -> None:
+    """Weights that say they were trained with small pictures: quick to convert and to run."""
+    from safetensors.numpy import save_file
+
+    facts = {"length_s": 1.0, "stride_s": 0.5} | told | {"image_size": image_size}
+    save_file(weights, file, metadata={name: json.dumps(fact) for name, fact in facts.items()})
 
 
 def _convert(folder: Path, *, seed: int, **shape: int) -> Path:

@@ -25,8 +25,8 @@ CLIP = SYNTH / "base_64.mp4"
 
 
 @pytest.fixture(scope="module")
-def facts(small_dir):
-    return load_model(small_dir)[1]
+def facts(tiny_dir):
+    return load_model(tiny_dir)[1]
 
 
 def noise(count, facts, seed=0):
@@ -82,9 +82,9 @@ def test_a_folder_gives_its_videos_and_a_recording_its_windows(facts, tmp_path):
         list_clips(tmp_path / "empty", facts)
 
 
-def test_crops_are_those_that_inference_sees(small_dir, facts):
+def test_crops_are_those_that_inference_sees(tiny_dir, facts):
     clip = LabelledClip("x", CLIP, "class_000", span_s=(0.5, 1.5), roi=(0, 0, 0.5, 1))
-    with Recognizer(small_dir) as recognizer:
+    with Recognizer(tiny_dir) as recognizer:
         seen = recognizer.classify(CLIP, span_s=(0.5, 1.5), roi=(0, 0, 0.5, 1)).logits
         assert np.array_equal(recognizer.logits(read_crops(clip, facts)), seen)
 
@@ -109,6 +109,20 @@ def test_repeated_clips_count_once_and_order_does_not_matter(facts, caplog):
     assert all(np.array_equal(a, b) for a, b in zip(once, again, strict=True))
 
 
+def test_what_is_held_out_is_not_calibrated_with(facts, caplog):
+    clips = noise(FEWEST_CLIPS + 2, facts)
+    with caplog.at_level(logging.WARNING):
+        left = checked(clips, facts, held_out=[clips[5].copy(), clips[0], *noise(1, facts, seed=1)])
+    assert "2 calibration clips are held out too" in caplog.text
+    assert len(left) == FEWEST_CLIPS
+    kept = {clip.tobytes() for clip in left}
+    assert kept == {clip.tobytes() for i, clip in enumerate(clips) if i not in (0, 5)}
+    with pytest.raises(ModelError, match="15 different calibration clips: 16 or more"):
+        checked(clips, facts, held_out=clips[:3])
+    with pytest.raises(ModelError, match="every calibration clip is held out too"):
+        checked(clips, facts, held_out=clips, force=True)
+
+
 def test_too_few_are_refused_unless_forced(facts):
     clips = noise(1, facts) * 300  # a repeated clip is one
     with pytest.raises(ModelError, match="1 different calibration clips: 16 or more"):
@@ -130,9 +144,9 @@ def test_what_would_spoil_the_ranges_is_refused(facts):
         "nothing finite": np.full_like(levels, np.nan),
         "is flat, 0 ": (levels / 255).astype(np.uint8),
         "is flat, 128 ": np.full_like(good[0], 128),
-        r"is \(7, 224, 224, 3\): must be \(8,": good[0][1:],
-        r"is \(8, 112, 224, 3\)": good[0][:, ::2],
-        r"is \(8, 3, 224, 224\)": good[0].transpose(0, 3, 1, 2),
+        r"is \(3, 64, 64, 3\): must be \(4,": good[0][1:],
+        r"is \(4, 32, 64, 3\)": good[0][:, ::2],
+        r"is \(4, 3, 64, 64\)": good[0].transpose(0, 3, 1, 2),
     }
     for message, clip in cases.items():
         with pytest.raises(ModelError, match=f"calibration clip 16 .*{message}|clip 16 {message}"):

@@ -1,5 +1,6 @@
-"""The command line as a user runs it: in a process of its own, stdout and stderr apart."""
+"""The command line: what goes to stdout, what to stderr, and the exit code."""
 
+import io
 import json
 import os
 import shutil
@@ -7,19 +8,33 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import SYNTH
+from conftest import SYNTH, write_tiny
 from stallserver import Camera
 
-from converters.seeded import seeded_weights, write_pdparams
+from converters.seeded import seeded_weights
 from ppsdk import Recognizer
+from ppsdk.cli import main
 from ppsdk.cli.recognize import _evaluate
 from ppsdk.manifest import read_manifest
+from ppsdk.selftest import SelfTest, as_text
 
 
-def run(*arguments, **options):
+def run(*arguments):
+    """The command in this process: a new one takes seconds to load OpenVINO."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    command = [str(argument) for argument in arguments]
+    with redirect_stdout(stdout), redirect_stderr(stderr):
+        code = main(command)
+    return subprocess.CompletedProcess(command, code, stdout.getvalue(), stderr.getvalue())
+
+
+def run_alone(*arguments, **options):
+    """As a user runs it, where the process itself matters."""
     command = [sys.executable, "-m", "ppsdk", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
 
@@ -36,14 +51,14 @@ def assert_refused(done, *parts, code=1):
 def checkpoint(tmp_path_factory):
     folder = tmp_path_factory.mktemp("checkpoint")
     arrays = seeded_weights(6, num_classes=3, lta=False)
-    write_pdparams(folder / "x.pdparams", arrays, prefix="backbone.")
+    write_tiny(folder / "x.safetensors", arrays)
     (folder / "labels.txt").write_text("a\nb\nc\n")
     return folder
 
 
 @pytest.mark.parametrize("module", [["ppsdk", "convert"], ["converters"]])
 def test_convert_prints_what_it_did(checkpoint, tmp_path, module):
-    command = [sys.executable, "-m", *module, checkpoint / "x.pdparams", tmp_path / "out"]
+    command = [sys.executable, "-m", *module, checkpoint / "x.safetensors", tmp_path / "out"]
     options = ["--labels", checkpoint / "labels.txt", "--num-segments", "8", "--length-s", "2"]
     done = subprocess.run([*command, *options], capture_output=True, text=True)
     assert done.returncode == 0 and done.stderr == ""
@@ -57,7 +72,7 @@ def test_convert_prints_what_it_did(checkpoint, tmp_path, module):
 
 def test_the_default_number_of_segments_is_printed(checkpoint, tmp_path):
     labels = checkpoint / "labels.txt"
-    done = run("convert", checkpoint / "x.pdparams", tmp_path / "out", "--labels", labels)
+    done = run("convert", checkpoint / "x.safetensors", tmp_path / "out", "--labels", labels)
     assert "segments   16 (the default: nothing in the file tells)" in done.stdout
 
 
@@ -66,7 +81,7 @@ def test_convert_refuses_in_one_line_and_leaves_nothing(checkpoint, tmp_path):
     labels = ["--labels", checkpoint / "labels.txt"]
     (tmp_path / "two.txt").write_text("a\nb\n")
     (tmp_path / "junk.pdparams").write_bytes(b"junk")
-    x = checkpoint / "x.pdparams"
+    x = checkpoint / "x.safetensors"
     assert_refused(run("convert", tmp_path / "junk.pdparams", out, *labels), "junk.pdparams")
     assert_refused(run("convert", tmp_path / "none", out, *labels), "none: no such file")
     assert_refused(run("convert", x, out, "--labels", tmp_path / "two.txt"), "two.txt: 2 labels")
@@ -80,7 +95,9 @@ def test_convert_refuses_in_one_line_and_leaves_nothing(checkpoint, tmp_path):
 def test_an_unwritable_place_is_named(checkpoint, tmp_path):
     (tmp_path / "file").write_text("")
     labels = checkpoint / "labels.txt"
-    done = run("convert", checkpoint / "x.pdparams", tmp_path / "file" / "out", "--labels", labels)
+    done = run(
+        "convert", checkpoint / "x.safetensors", tmp_path / "file" / "out", "--labels", labels
+    )
     assert_refused(done, "file/out", "cannot write there")
 
 
@@ -105,8 +122,9 @@ def test_classify_goes_on_after_a_bad_file(small_dir):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows needs no help with a leading dash")
-def test_a_name_with_a_leading_dash(small_dir):
-    done = run("classify", "--model", small_dir, "--", "-dash.mp4", cwd=SYNTH)
+def test_a_name_with_a_leading_dash(small_dir, monkeypatch):
+    monkeypatch.chdir(SYNTH)
+    done = run("classify", "--model", small_dir, "--", "-dash.mp4")
     assert done.returncode == 0 and done.stdout.startswith("-dash.mp4")
 
 
@@ -282,12 +300,18 @@ def test_evaluate_shows_progress_on_a_terminal(small_dir, manifest):
 
 
 def test_selftest_compares_with_the_reference(tmp_path):
-    done = run("selftest", "--json", "--out", tmp_path / "model")
+    done = run_alone("selftest", "--json", "--out", tmp_path / "model")
     told = json.loads(done.stdout)
     assert done.returncode == 0 and done.stderr == ""
     assert told["right"] and told["reference_max_abs_diff"] < 5e-3
     assert told["events"] and (tmp_path / "model" / "model.xml").exists()
-    assert "right" in run("selftest").stdout
+
+
+def test_selftest_ends_with_a_word_for_people():
+    right = SelfTest(1e-6, 1e-5, same_label=True, latency_ms=1.0, events=())
+    assert as_text(right).splitlines()[-1] == "right"
+    for wrong in (replace(right, reference_diff=1.0), replace(right, same_label=False)):
+        assert as_text(wrong).splitlines()[-1].startswith("WRONG")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell")
@@ -301,11 +325,11 @@ def test_a_closed_stdout_is_no_traceback(small_dir):
 
 def test_labels_that_the_terminal_cannot_show(tmp_path):
     arrays = seeded_weights(6, num_segments=8, num_classes=2)
-    write_pdparams(tmp_path / "x.pdparams", arrays)
+    write_tiny(tmp_path / "x.safetensors", arrays)
     (tmp_path / "labels.txt").write_text("握手\nüben\n", "utf-8")
-    run("convert", tmp_path / "x.pdparams", tmp_path / "m", "--labels", tmp_path / "labels.txt")
+    run("convert", tmp_path / "x.safetensors", tmp_path / "m", "--labels", tmp_path / "labels.txt")
     env = os.environ | {"PYTHONIOENCODING": "cp1252"}
-    done = run("inspect", tmp_path / "m", env=env, encoding="cp1252")
+    done = run_alone("inspect", tmp_path / "m", env=env, encoding="cp1252")
     assert done.returncode == 0 and "\\u63e1\\u624b, üben" in done.stdout
 
 

@@ -72,6 +72,7 @@ def test_nothing_jumps(seed):
         places = np.array([getattr(pose, name) for pose in poses])
         steps = np.hypot(*np.diff(places, axis=0).T)
         assert steps.max() < 0.03, (name, times[steps.argmax()])
+    assert np.abs(np.diff([pose.wrench_deg for pose in poses])).max() < 8
 
 
 def test_phases_rise_even_when_the_hand_hesitates():
@@ -140,8 +141,11 @@ def test_the_movements_of_an_action_follow_each_other_and_turn_round_in_its_midd
             assert all(one[1] == other[0] for one, other in zip(edges, edges[1:], strict=False))
             names = [name for name, _, _ in parts]
             if step.label in ("tighten", "loosen"):
-                assert names == ["wrench out", step.label, "wrench back"]
-                for time_s in edges[1]:
+                strokes = [f"{step.label} turns", f"{step.label} returns"] * step.strokes
+                if step.label == "loosen":  # everything backwards, so that it begins with a return
+                    strokes.reverse()
+                assert names == ["wrench out", *strokes, "wrench back"]
+                for time_s in (edges[1][0], edges[-1][0]):
                     phase = step.phase(time_s)
                     assert min(phase, 1 - phase) == pytest.approx((1 - TURNING_SHARE) / 2, abs=5e-3)
             elif step.label != "idle":

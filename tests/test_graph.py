@@ -54,8 +54,8 @@ def test_shift_by_hand():
 
 
 def test_what_quantization_counts_on():
-    """NNCF leaves squeeze blocks in float when they pool with a ReduceMean; Slice would stop
-    quantization from passing the shift, a 5-D reshape would cost reorders.
+    """NNCF leaves squeeze blocks in float when they pool with a ReduceMean; Slice, and zeros put in
+    by Concat, would stop quantization from passing the shift, a 5-D reshape would cost reorders.
     """
     weights = seeded_weights(2)
     model = build_model(fuse(weights, Architecture(16, 400, True)), Architecture(16, 400, True))
@@ -65,7 +65,9 @@ def test_what_quantization_counts_on():
     assert nodes["stages.3.1.dw_conv"].get_type_name() == "GroupConvolution"
     assert nodes["stages.2.3.se.pool"].get_type_name() == "ReduceMean"
     assert "Slice" not in kinds and "StridedSlice" not in kinds
-    assert kinds.count("VariadicSplit") == 3
+    assert kinds.count("VariadicSplit") == 1 and kinds.count("Pad") == 2
+    (concat,) = (node for node in nodes.values() if node.get_type_name() == "Concat")
+    assert "Constant" not in [port.get_node().get_type_name() for port in concat.input_values()]
     assert (
         max(
             node.output(0).partial_shape.rank.get_length()

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import openvino as ov
+import openvino.properties.hint as hints
 import pytest
 
 pytest.importorskip("nncf", reason="needs the extra 'convert'")
@@ -20,7 +21,7 @@ from converters.quantize import QuantizeOptions, count_quantized, quantize  # no
 from converters.recipes import RECIPE_NAMES, RECIPES, quantized_by  # noqa: E402
 from converters.sensitivity import quantized_layers, released, sensitivity  # noqa: E402
 from ppsdk import ModelError, Recognizer  # noqa: E402
-from ppsdk.model import load_model, save_model  # noqa: E402
+from ppsdk.model import load_model, save_model, with_uint8_input  # noqa: E402
 from ppsdk.preprocess import normalize  # noqa: E402
 
 # A seeded network answers noise with nearly equal scores: labels may flip, scores hardly move.
@@ -28,91 +29,108 @@ LOOSE = Target(max_drop=1, min_agreement=0)
 MIXED = QuantizeOptions(LOOSE, recipe="mixed")
 
 
+def noise(count):
+    """Clips for tiny_dir."""
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 256, (4, 64, 64, 3), dtype=np.uint8) for _ in range(count)]
+
+
 @pytest.fixture(scope="module")
 def clips():
-    rng = np.random.default_rng(0)
-    return [rng.integers(0, 256, (4, 64, 64, 3), dtype=np.uint8) for _ in range(16)]
+    return noise(16)
 
 
-@pytest.fixture(scope="module")
-def quantized(tiny_dir, clips, tmp_path_factory):
-    return quantize(tiny_dir, clips, tmp_path_factory.mktemp("int8") / "model", MIXED)
-
-
-@pytest.fixture(scope="module")
-def int8_dir(quantized):
-    return quantized.folder
-
-
-def test_convolutions_are_quantized_and_gates_are_not(int8_dir):
-    model, facts = load_model(int8_dir)
+def test_convolutions_are_quantized_and_gates_are_not(tiny_int8_dir):
+    model, facts = load_model(tiny_int8_dir)
     assert facts.precision == "INT8" and count_quantized(model) >= 40
     layers = set(quantized_layers(model))
     assert len(layers) > 35
     assert {"stem.0", "stages.2.0.dw_conv", "stages.2.3.pw_conv_1", "last_conv"} <= layers
-    assert quantized_layers(model)["fc"] == [], "its weights alone: loud features would be clipped"
-    assert "consensus" not in layers
-    assert not [name for name in layers if ".se.conv" in name or "global_attention" in name]
+    assert not layers & {"consensus", "fc", "global_attention.fc"}
+    squeezes = [name for name in layers if ".se.conv" in name]
+    assert len(squeezes) == 12
+    assert not [name for name in squeezes if quantized_layers(model)[name]], "their weights alone"
 
 
-@pytest.mark.slow
-def test_squeeze_blocks_stay_float_only_because_their_pool_is_a_reduce_mean(tiny_dir, clips):
-    """Nothing tells NNCF to leave them: it knows the pattern. With a pooling node it does not."""
-    model, _ = load_model(tiny_dir)
-    as_they_are = quantized_by(RECIPES[1], model, clips[:2])
-    assert not [name for name in quantized_layers(as_they_are) if ".se.conv" in name]
-    for op in model.get_ops():
-        if op.get_friendly_name().endswith(".se.pool"):
-            source = op.input_value(0)
-            pool = ov.opset13.avg_pool(
-                source, [1, 1], [0, 0], [0, 0], list(source.get_shape()[2:]), True
-            )
-            for target in op.output(0).get_target_inputs():
-                target.replace_source_output(pool.output(0))
-    other = quantized_by(RECIPES[1], model, clips[:2])
-    assert [name for name in quantized_layers(other) if ".se.conv" in name]
+def executed(folder):
+    """What the CPU really runs: its graph's nodes by name."""
+    model, facts = load_model(folder)
+    with_uint8_input(model, facts)
+    config = {hints.inference_precision: ov.Type.f32}
+    runtime = ov.Core().compile_model(model, "CPU", config).get_runtime_model()
+    return {node.get_friendly_name(): node for node in runtime.get_ops()}
 
 
-def test_it_answers_as_the_float_model_does_and_is_smaller(tiny_dir, int8_dir, clips):
-    with Recognizer(tiny_dir) as exact, Recognizer(int8_dir) as quick:
+def told(node, what):
+    return str(node.get_rt_info()[what].value)
+
+
+def test_the_cpu_computes_in_8_bits_but_for_squeeze_blocks_attention_and_classifier(tiny_int8_dir):
+    """One stray float constant on the way, such as a zero of the shift, and the layers behind it
+    are executed in float without a word.
+    """
+    nodes = executed(tiny_int8_dir)
+    kinds = {name: told(node, "layerType") for name, node in nodes.items()}
+    precisions = {name: told(node, "runtimePrecision") for name, node in nodes.items()}
+    heavy = [name for name, kind in kinds.items() if kind in ("Convolution", "GroupConvolution")]
+    squeezes = {f"stages.2.{i}.se.conv{part}" for i in range(6) for part in (1, 2)}
+    assert {name for name in heavy if precisions[name] not in ("u8", "i8")} == squeezes
+    assert len(heavy) == 1 + 13 + 13 + 6 + 12 + 1
+    parts = ("", ".previous", ".next", ".concat")
+    assert {precisions[f"temporal_shift.3{part}"] for part in parts} == {"u8"}
+
+
+def test_pixels_reach_the_first_convolution_without_being_moved(tiny_dir, tiny_int8_dir):
+    for folder in (tiny_dir, tiny_int8_dir):
+        node, path = executed(folder)["stem.0"], []
+        while node.inputs():
+            node = node.input_value(0).get_node()
+            path.append(node)
+        kinds = [told(node, "layerType") for node in path]
+        assert kinds == ["Reorder", "Reshape", "Subgraph", "Reshape", "Input"], folder
+        assert path[0].get_friendly_name().endswith("_fake"), "another name for the same memory"
+
+
+def test_it_answers_as_the_float_model_does_and_is_smaller(tiny_dir, tiny_int8_dir, clips):
+    with Recognizer(tiny_dir) as exact, Recognizer(tiny_int8_dir) as quick:
         one, other = exact.logits(clips[0]), quick.logits(clips[0])
     assert np.abs(one - other).max() < 0.3 * np.abs(one).max()
-    sizes = [(folder / "model.bin").stat().st_size for folder in (tiny_dir, int8_dir)]
-    # A quarter, and the SE blocks, which stay in float, at half their size.
-    assert 0.25 * sizes[0] < sizes[1] < 0.30 * sizes[0]
+    sizes = [(folder / "model.bin").stat().st_size for folder in (tiny_dir, tiny_int8_dir)]
+    assert 0.25 * sizes[0] < sizes[1] < 0.26 * sizes[0]
 
 
-def test_what_was_done_is_kept_in_the_model(quantized):
-    _, facts = load_model(quantized.folder)
+def test_what_was_done_is_kept_in_the_model(tiny_int8):
+    _, facts = load_model(tiny_int8.folder)
     assert (facts.recipe, facts.calibration_clips) == ("mixed", 16)
-    (trial,) = quantized.trials
+    assert len(set(facts.calibrated_with)) == 16
+    (trial,) = tiny_int8.trials
     assert trial.recipe == "mixed" and not trial.missed and trial.seen.clips == 16
 
 
 @pytest.mark.slow
 def test_the_same_clips_in_another_order_or_repeated_give_the_same_model(
-    tiny_dir, int8_dir, clips, tmp_path
+    tiny_dir, tiny_int8_dir, clips, tmp_path
 ):
     again = quantize(tiny_dir, [*clips[::-1], clips[3]], tmp_path / "again", MIXED)
     assert again.facts.calibration_clips == 16
-    weights = [(folder / "model.bin").read_bytes() for folder in (int8_dir, again.folder)]
+    weights = [(folder / "model.bin").read_bytes() for folder in (tiny_int8_dir, again.folder)]
     assert weights[0] == weights[1]
 
 
-def test_what_cannot_be_quantized_is_refused(tiny_dir, int8_dir, clips, tmp_path):
+def test_what_cannot_be_quantized_is_refused(tiny_dir, tiny_int8_dir, clips, tmp_path):
     with pytest.raises(ModelError, match="is INT8 already"):
-        quantize(int8_dir, clips, tmp_path / "x")
+        quantize(tiny_int8_dir, clips, tmp_path / "x")
     with pytest.raises(ModelError, match="no calibration clips"):
         quantize(tiny_dir, [], tmp_path / "x")
     with pytest.raises(ModelError, match="exists: choose another folder"):
-        quantize(tiny_dir, clips, int8_dir, MIXED)
+        quantize(tiny_dir, clips, tiny_int8_dir, MIXED)
     with pytest.raises(ModelError, match="recipe is 'best': must be one of performance, mixed"):
         QuantizeOptions(recipe="best")
     assert not (tmp_path / "x").exists()
 
 
-def test_an_int8_graph_under_an_fp32_name_is_refused(tiny_dir, int8_dir, clips, tmp_path):
-    model, facts = load_model(int8_dir)
+def test_an_int8_graph_under_an_fp32_name_is_refused(tiny_dir, tiny_int8_dir, clips, tmp_path):
+    model, facts = load_model(tiny_int8_dir)
     (tmp_path / "lie").mkdir()
     save_model(model, replace(facts, precision="FP32"), tmp_path / "lie")
     with pytest.raises(ModelError, match="is quantized already"):
@@ -122,9 +140,9 @@ def test_an_int8_graph_under_an_fp32_name_is_refused(tiny_dir, int8_dir, clips, 
 def test_a_target_out_of_reach_is_an_error_that_says_how_far_each_recipe_came(
     tiny_dir, clips, tmp_path
 ):
-    impossible = QuantizeOptions(replace(LOOSE, max_score_mean=0.0), recipe="mixed")
+    impossible = QuantizeOptions(replace(LOOSE, max_score_mean=0.0), recipe="mixed", force=True)
     with pytest.raises(ModelError, match=r"mixed: mean score difference 0\.0\d+ \(asked <= 0\)"):
-        quantize(tiny_dir, clips, tmp_path / "x", impossible)
+        quantize(tiny_dir, clips[:2], tmp_path / "x", impossible)
     assert not (tmp_path / "x").exists()
 
 
@@ -135,10 +153,8 @@ def test_a_model_that_stayed_float_is_not_saved(tiny_dir, clips, tmp_path, monke
     import nncf
 
     everything = nncf.IgnoredScope(patterns=[".*"], validate=False)
-    asked = quantize_module.quantized_by
 
     def leave_all(recipe, model, some):
-        assert count_quantized(asked(recipe, model, some)) > 0
         return nncf.quantize(model, nncf.Dataset(some, normalize), ignored_scope=everything)
 
     monkeypatch.setattr(quantize_module, "quantized_by", leave_all)
@@ -163,18 +179,19 @@ def test_recipes_are_tried_in_turn_until_one_will_do(tiny_dir, clips, tmp_path):
 
 @pytest.mark.slow
 def test_held_out_labels_decide_where_there_are_any(tiny_dir, clips, tmp_path):
+    others = [255 - clip for clip in clips[:4]]
     with Recognizer(tiny_dir) as exact:
-        right = [int(exact.logits(clip).argmax()) for clip in clips]
+        right = [int(exact.logits(clip).argmax()) for clip in others]
     wrong = np.array([(label + 1) % 5 for label in right])
-    done = quantize(tiny_dir, clips, tmp_path / "x", MIXED, held_out=HeldOut(clips[:4], wrong[:4]))
+    done = quantize(tiny_dir, clips, tmp_path / "x", MIXED, held_out=HeldOut(others, wrong))
     seen = done.trials[0].seen
     assert seen.clips == 4 and seen.fp32_right == 0.0
 
 
-def test_a_released_layer_is_the_float_one(tiny_dir, int8_dir, clips):
-    """With all layers released the model is FP32 again, but for SE blocks stored as float16."""
+def test_a_released_layer_is_the_float_one(tiny_dir, tiny_int8_dir, clips):
+    """With all layers released the model is FP32 again, but for weights stored as float16."""
     fp32, facts = load_model(tiny_dir)
-    int8, _ = load_model(int8_dir)
+    int8, _ = load_model(tiny_int8_dir)
     layers = list(quantized_layers(int8))
     exact = all_logits(fp32, facts, clips[:2])
     free = all_logits(released(int8, fp32, layers), facts, clips[:2])
@@ -184,8 +201,8 @@ def test_a_released_layer_is_the_float_one(tiny_dir, int8_dir, clips):
 
 
 @pytest.mark.slow
-def test_sensitivity_ranks_every_layer(tiny_dir, int8_dir, clips):
-    done = sensitivity(tiny_dir, int8_dir, clips[:2])
+def test_sensitivity_ranks_every_layer(tiny_dir, tiny_int8_dir, clips):
+    done = sensitivity(tiny_dir, tiny_int8_dir, clips[:2])
     moved = [row.alone.score_mean for row in done.layers]
     assert len(done.layers) > 30 and moved == sorted(moved, reverse=True)
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 from xml.etree import ElementTree
@@ -15,9 +16,8 @@ pytest.importorskip("nncf", reason="needs the extra 'convert'")
 
 from conftest import SYNTH  # noqa: E402
 from test_cli import assert_refused, run  # noqa: E402
-from test_quantize import MIXED  # noqa: E402
 
-from converters.quantize import quantize  # noqa: E402
+from converters.calibration import fingerprint, read_crops  # noqa: E402
 from converters.report.accuracy import Answers, ask_both, compare  # noqa: E402
 from converters.report.machine import notes_on, this_machine  # noqa: E402
 from converters.report.report import SCHEMA, ReportOptions, make_report  # noqa: E402
@@ -26,6 +26,8 @@ from converters.report.verdict import Limits, judge  # noqa: E402
 from ppsdk import ModelError  # noqa: E402
 from ppsdk.manifest import LabelledClip, read_manifest  # noqa: E402
 from ppsdk.model import Network  # noqa: E402
+
+HELD_BYTES = 1 << 29
 
 
 def answers(fp32, int8, truth, groups="uvwxyz"):
@@ -110,6 +112,8 @@ def test_the_verdict_follows_the_limits(six):
     assert not slow.ship and len(slow.reasons) == 3
     assert "top-1 drops by 16.7 points, at most 16 are accepted" in slow.text
     assert "INT8 is 2.70x as fast, at least 2.8x is asked" in slow.text
+    seen = judge(six, 3.0, Limits(max_drop=0.17), calibrated=2)
+    assert seen.ship and "2 of 6 clips were calibrated with, which flatters" in seen.text
 
 
 def test_notes_name_cpus_that_figures_do_not_carry_over_to():
@@ -118,13 +122,6 @@ def test_notes_name_cpus_that_figures_do_not_carry_over_to():
     assert "not Intel's" in amd[0] and "overflow_fix" in amd[1]
     assert "does not tell" in unknown[0]
     assert this_machine().cores >= 1
-
-
-@pytest.fixture(scope="module")
-def int8_dir(tiny_dir, tmp_path_factory):
-    rng = np.random.default_rng(0)
-    clips = [rng.integers(0, 256, (4, 64, 64, 3), dtype=np.uint8) for _ in range(16)]
-    return quantize(tiny_dir, clips, tmp_path_factory.mktemp("report") / "int8", MIXED).folder
 
 
 @pytest.fixture(scope="module")
@@ -140,12 +137,15 @@ def manifest(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def told(tiny_dir, int8_dir, manifest, tmp_path_factory):
-    """The command's three files: (folder, report.json)."""
+def told(tiny_dir, tiny_int8_dir, manifest, tmp_path_factory):
+    """The command's three files: (folder, report.json). Meanwhile this process holds 512 MB, which
+    are none of a model's.
+    """
+    ballast = np.ones(HELD_BYTES, np.uint8)
     out = tmp_path_factory.mktemp("out")
     limits = ["--max-drop", 1, "--min-speedup", 0, "--repeats", 3, "--split", "test"]
-    done = run("report", tiny_dir, int8_dir, manifest, out, *limits)
-    assert done.returncode == 0, done.stderr
+    done = run("report", tiny_dir, tiny_int8_dir, manifest, out, *limits)
+    assert ballast.all() and done.returncode == 0, done.stderr
     assert done.stdout.startswith("Ship INT8: ") and done.stderr == ""
     return out, json.loads((out / "report.json").read_text("utf-8"))
 
@@ -168,6 +168,7 @@ def test_what_it_measured(told, tiny_dir):
     assert report["int8"]["recipe"] == "mixed" and report["int8"]["calibration_clips"] == 16
     sizes = [(tiny_dir / name).stat().st_size for name in ("model.xml", "model.bin")]
     assert report["fp32"]["size_bytes"] == sum(sizes)
+    assert 0 < report["fp32"]["peak_rss_bytes"] < HELD_BYTES
     fp32, int8 = report["fp32"]["latency_ms"], report["int8"]["latency_ms"]
     assert report["speedup"] == fp32["median"] / int8["median"]
     assert fp32["median"] <= fp32["p95"]
@@ -212,9 +213,9 @@ def test_markup_in_names_stays_text(told):
 
 
 @pytest.mark.slow
-def test_two_reports_agree_to_the_digit(told, tiny_dir, int8_dir, manifest, tmp_path):
+def test_two_reports_agree_to_the_digit(told, tiny_dir, tiny_int8_dir, manifest, tmp_path):
     options = ReportOptions(split="test", repeats=2)
-    again = make_report(tiny_dir, int8_dir, manifest, tmp_path, options).to_dict()
+    again = make_report(tiny_dir, tiny_int8_dir, manifest, tmp_path, options).to_dict()
     timed = ("latency_ms", "latency_ms_1_thread", "total_ms", "clips_per_s", "load_ms_cold")
     timed += ("load_ms_cached", "peak_rss_bytes", "speedup", "stages", "verdict", "limits", "bf16")
 
@@ -226,9 +227,12 @@ def test_two_reports_agree_to_the_digit(told, tiny_dir, int8_dir, manifest, tmp_
     assert untimed(json.loads(json.dumps(again))) == untimed(told[1])
 
 
-def test_a_killed_run_goes_on_where_it_was(tiny_dir, int8_dir, manifest, tmp_path):
-    models = {"fp32": Network(tiny_dir), "int8": Network(int8_dir)}
+def test_a_killed_run_goes_on_where_it_was(tiny_dir, tiny_int8_dir, manifest, tmp_path):
+    models = {"fp32": Network(tiny_dir), "int8": Network(tiny_int8_dir)}
     clips = read_manifest(manifest, split="test")
+    # Clip 0 cannot be read; INT8 was calibrated with clips 1 and 6, one on each side of the end.
+    known = tuple(fingerprint(read_crops(clips[i], models["int8"].facts)) for i in (1, 6))
+    models["int8"].facts = replace(models["int8"].facts, calibrated_with=known)
 
     def two_and_a_half(items):
         for i in items:
@@ -244,10 +248,8 @@ def test_a_killed_run_goes_on_where_it_was(tiny_dir, int8_dir, manifest, tmp_pat
     asked = []
 
     class Counting:
-        facts = models["fp32"].facts
-
         def __init__(self, network):
-            self.network = network
+            self.network, self.facts = network, network.facts
 
         def logits(self, crops):
             asked.append(1)
@@ -259,22 +261,23 @@ def test_a_killed_run_goes_on_where_it_was(tiny_dir, int8_dir, manifest, tmp_pat
     straight = ask_both(models, clips, tmp_path / "other", key="k")
     assert np.array_equal(resumed.fp32, straight.fp32)
     assert resumed.unreadable == straight.unreadable
+    assert resumed.calibrated == straight.calibrated == 2
     anew = ask_both(counting, clips, tmp_path, key="another model")
     assert np.array_equal(anew.int8, straight.int8) and len(asked) == 2 * 4 + 2 * 6
 
 
-def test_what_is_not_a_pair_is_refused(tiny_dir, seeded_dir, int8_dir, manifest, tmp_path):
+def test_what_is_not_a_pair_is_refused(tiny_dir, seeded_dir, tiny_int8_dir, manifest, tmp_path):
     with pytest.raises(ModelError, match="is FP32: must be INT8"):
         make_report(tiny_dir, tiny_dir, manifest, tmp_path)
     with pytest.raises(ModelError, match="is INT8: must be FP32"):
-        make_report(int8_dir, int8_dir, manifest, tmp_path)
+        make_report(tiny_int8_dir, tiny_int8_dir, manifest, tmp_path)
     with pytest.raises(ModelError, match="has other labels than"):
-        make_report(seeded_dir, int8_dir, manifest, tmp_path)
+        make_report(seeded_dir, tiny_int8_dir, manifest, tmp_path)
 
 
 @pytest.mark.slow
-def test_the_exit_code_follows_the_verdict(tiny_dir, int8_dir, manifest, tmp_path):
-    given = ["report", tiny_dir, int8_dir, manifest, tmp_path, "--repeats", 2]
+def test_the_exit_code_follows_the_verdict(tiny_dir, tiny_int8_dir, manifest, tmp_path):
+    given = ["report", tiny_dir, tiny_int8_dir, manifest, tmp_path, "--repeats", 2]
     done = run(*given, "--min-speedup", 1000, "--split", "test")
     assert done.returncode == 3 and done.stdout.startswith("Do not ship INT8: ")
     assert_refused(run(*given, "--split", "nothing"), "no clips in split 'nothing'")

@@ -248,7 +248,10 @@ def test_answers_are_copies(networks, kind):
     scorer.logits(frames[second], second)
     assert np.array_equal(seen, kept)
     seen[:] = np.nan
-    assert np.array_equal(scorer.logits(frames[first], first), kept)
+    anew = networks(kind).stream_scorer(stride_segments=1)
+    assert np.array_equal(anew.logits(frames[first], first), kept)
+    with pytest.raises(ValueError, match="from frame 0 on comes after one from 1 on"):
+        scorer.logits(frames[first], first)
 
 
 @pytest.mark.parametrize("kind", ["attention", "plain"])

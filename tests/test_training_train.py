@@ -17,7 +17,7 @@ pytest.importorskip("matplotlib", reason="needs the extra 'train'")
 from converters.checkpoint import read_checkpoint  # noqa: E402
 from ppsdk import ModelError, Recognizer, VideoError, sample_clip  # noqa: E402
 from ppsdk.preprocess import crop_for_model  # noqa: E402
-from training.augment import augment, draw_frames, multi_scale_crop  # noqa: E402
+from training.augment import augment, draw_frames, multi_scale_crop, recolour  # noqa: E402
 from training.cache import CachedClip, cache_clips  # noqa: E402
 from training.data import read_clip_sets  # noqa: E402
 from training.fit import start_from  # noqa: E402
@@ -114,6 +114,7 @@ def test_a_run_that_is_killed_goes_on_to_the_same_result(changes, few, tmp_path,
             raise KeyboardInterrupt
 
     save = module._save
+    monkeypatch.setattr(module, "SAVE_EVERY_S", 0.0)
     monkeypatch.setattr(module, "_save", save_and_die)
     with pytest.raises(KeyboardInterrupt):
         train(few, tmp_path / "killed", recipe)
@@ -204,9 +205,12 @@ def test_augmentation_draws_one_frame_of_each_segment_and_one_crop_of_all():
     )
     candidates = np.arange(24).reshape(2, 4, 3)  # two windows of four segments
     rng = np.random.default_rng(0)
-    drawn = np.array([draw_frames(clip(frames, candidates), rng) for _ in range(300)])
+    drawn = np.array([draw_frames(clip(frames, candidates), rng, even=False) for _ in range(300)])
     assert (np.diff(drawn // 3, axis=1) == 1).all() and set(drawn.ravel()) == set(range(24))
     assert set(drawn[:, 0] // 12) == {0, 1}
+    assert len({tuple(row % 3) for row in drawn}) > 20
+    even = np.array([draw_frames(clip(frames, candidates), rng, even=True) for _ in range(100)])
+    assert (np.diff(even, axis=1) == 3).all() and set(even[:, 0] % 3) == {0, 1, 2}
     ramp = np.tile(np.arange(60, dtype=np.uint8), (4, 40, 1))[..., None].repeat(3, -1)
     for _ in range(50):
         crop = multi_scale_crop(ramp, 32, (1.0, 0.75), rng)
@@ -216,11 +220,28 @@ def test_augmentation_draws_one_frame_of_each_segment_and_one_crop_of_all():
     still = clip(ramp, np.arange(4).reshape(1, 4, 1))
     seen = {
         bool(c[0, 0, 0, 0] > c[0, 0, -1, 0])
-        for c, _ in (augment(still, scales=(1.0,), flip=True, rng=rng) for _ in range(50))
+        for c, _ in (augment(still, Recipe(scales=(1.0,)), rng) for _ in range(50))
     }
     assert seen == {True, False}
-    crops, frame_labels = augment(clip(frames, candidates), scales=(1.0,), flip=False, rng=rng)
+    crops, frame_labels = augment(clip(frames, candidates), Recipe(scales=(1.0,), flip=False), rng)
     assert frame_labels.tolist() == crops[:, 0, 0, 0].tolist()
+
+
+def test_another_light_is_the_same_on_all_frames_and_bounded():
+    crops = np.random.default_rng(0).integers(60, 196, (2, 8, 8, 3)).astype(np.uint8)
+    crops[1] = crops[0]
+    for seed in range(20):
+        seen = recolour(crops, 0.2, np.random.default_rng(seed))
+        assert seen.dtype == np.uint8 and np.array_equal(seen[0], seen[1])
+        # Gains of at most 1.2 x 1.2, then contrast of at most 1.2 around 128.
+        extremes = [
+            ((g * gain - 128) * c + 128)
+            for g in (60, 195)
+            for gain in (0.64, 1.44)
+            for c in (0.8, 1.2)
+        ]
+        assert min(extremes) - 1 <= seen.min() and seen.max() <= max(extremes)
+    assert np.array_equal(recolour(crops, 0.0, np.random.default_rng(0)), crops)
 
 
 def test_all_that_is_wrong_with_the_data_is_listed_at_once(tmp_path):

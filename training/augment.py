@@ -8,13 +8,17 @@ from numpy.typing import NDArray
 
 from ppsdk.records import Image
 from training.cache import CachedClip
+from training.recipe import Recipe
 
 
-def draw_frames(clip: CachedClip, rng: np.random.Generator) -> NDArray[np.int64]:
-    """int64 (num_segments,): of one of its windows, the place of a frame of each segment."""
+def draw_frames(clip: CachedClip, rng: np.random.Generator, *, even: bool) -> NDArray[np.int64]:
+    """int64 (num_segments,): of one of its windows, the place of a frame of each segment; even: all
+    at the same place of their segments, as far apart as inference has them.
+    """
     candidates = clip.candidates[rng.integers(len(clip.candidates))]
     num_segments, count = candidates.shape
-    return candidates[np.arange(num_segments), rng.integers(0, count, num_segments)]
+    drawn = rng.integers(0, count, 1 if even else num_segments)
+    return candidates[np.arange(num_segments), drawn]
 
 
 def multi_scale_crop(
@@ -41,14 +45,27 @@ def multi_scale_crop(
     )
 
 
+def recolour(crops: Image, strength: float, rng: np.random.Generator) -> Image:
+    """uint8 (..., 3) -> the same under another light: each colour times 1 - strength to
+    1 + strength, all of them together and the contrast around the middle grey as well.
+    """
+    gains = rng.uniform(1 - strength, 1 + strength, 3) * rng.uniform(1 - strength, 1 + strength)
+    contrast = rng.uniform(1 - strength, 1 + strength)
+    greys = np.arange(256)[:, None] * gains
+    tables = np.clip((greys - 128) * contrast + 128, 0, 255).astype(np.uint8)
+    return np.stack([tables[crops[..., i], i] for i in range(3)], -1)
+
+
 def augment(
-    clip: CachedClip, *, scales: tuple[float, ...], flip: bool, rng: np.random.Generator
+    clip: CachedClip, recipe: Recipe, rng: np.random.Generator
 ) -> tuple[Image, NDArray[np.int64]]:
     """uint8 (num_segments, S, S, 3), and what is done in each frame, -1 where nothing tells; other
     at each draw.
     """
-    places = draw_frames(clip, rng)
-    crops = multi_scale_crop(clip.frames[places], clip.image_size, scales, rng)
-    if flip and rng.random() < 0.5:
+    places = draw_frames(clip, rng, even=recipe.even_frames)
+    crops = multi_scale_crop(clip.frames[places], clip.image_size, recipe.scales, rng)
+    if recipe.flip and rng.random() < 0.5:
         crops = crops[:, :, ::-1]
+    if recipe.colour_jitter:
+        crops = recolour(crops, recipe.colour_jitter, rng)
     return np.ascontiguousarray(crops), clip.frame_labels[places]

@@ -7,6 +7,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -70,14 +71,26 @@ def cache_clips(
         recordings[clip.path, clip.roi].append(place)
     cached: dict[int, CachedClip] = {}
     unreadable: list[str] = []
-    for places in progress(list(recordings.values())):
-        inside = [clips[place] for place in places]
+
+    def decode(places: list[int]) -> Path | VideoError:
         try:
-            stem = _decoded(inside, recipe, folder)
+            return _decoded([clips[place] for place in places], recipe, folder)
         except VideoError as error:
-            unreadable.append(str(error))
-            continue
-        cached.update(zip(places, _load(stem, inside, labels, recipe), strict=True))
+            return error
+
+    # Decoders and resizers let go of the interpreter: threads do.
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        decoded = pool.map(decode, recordings.values())
+        for places in progress(list(recordings.values())):
+            stem = next(decoded)
+            if isinstance(stem, VideoError):
+                unreadable.append(str(stem))
+                continue
+            inside = [clips[place] for place in places]
+            cached.update(zip(places, _load(stem, inside, labels, recipe), strict=True))
+    finally:
+        pool.shutdown(cancel_futures=True)
     if unreadable:
         raise VideoError(f"{len(unreadable)} clips cannot be read: {'; '.join(unreadable)}")
     return [cached[place] for place in range(len(clips))]
@@ -125,7 +138,8 @@ def _decoded(clips: list[LabelledClip], recipe: Recipe, folder: Path) -> Path:
     stem = folder / hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
     if stem.with_suffix(".npz").exists():
         return stem
-    temporary = stem.with_suffix(".part")
+    # Several trainings may share a cache, and decode the same at the same time.
+    temporary = stem.with_suffix(f".{os.getpid()}.part")
     plan = _Plan(clips, recipe)
     try:
         with temporary.open("wb") as out:

@@ -10,8 +10,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,41 +21,22 @@ import torch
 from converters.convert import ConvertOptions, convert
 from converters.quantize import ClipFiles, QuantizeOptions, quantize_with_files
 from ppsdk import Recognizer
-from ppsdk.demo.film import GOOD, POOR
+from ppsdk.demo.film import GOOD, POOR, film_scene
 from ppsdk.demo.render import Scene
-from ppsdk.demo.run import DemoResult, film_scene, watch
+from ppsdk.demo.run import DemoResult, watch
 from training.network import load_network
-from training.recipe import Recipe
-from training.scenes import PARTS_MANIFEST, film_scenes, scene_name
-from training.train import train
+from training.scenes import MANIFEST
 from training.weights import TrainedAs, save_weights
-from training.whereabouts import learn_whereabouts
-
-SCENES, SCENE_S, HELD_OUT = 240, 20.0, 8
-# From nothing: no weights that others may not have are started from. AdamW gets it going; VideoMix
-# is for sets that are smaller than this one. Not mirrored: that makes tightening of loosening.
-# Eight segments of a window of 2 s: a hand moves enough between two frames for the shift to see
-# where it goes.
-# First where things are and how they move (`training/whereabouts.py`), then the actions. How things
-# move is hardly learned while where they are still changes under it: the stages before the temporal
-# shift, which see one frame, stand still from then on.
-PLACES = Recipe(
-    epochs=2,
-    batch_size=8,
-    peak_rate=4e-3,
-    warmup_epochs=0.5,
-    optimizer="adamw",
-    weight_decay=0.02,
-    videomix_alpha=0.0,
-    scales=(1.0, 0.875),
-    flip=False,
-    num_segments=8,
-    image_size=112,
-    length_s=2.0,
-    stride_s=0.5,
+from training.work_cell import (
+    ACTIONS,
+    HELD_OUT,
+    MOVES,
+    PLACES,
+    SCENE_S,
+    SCENES,
+    train_work_cell,
 )
-MOVES = replace(PLACES, frozen_stages=2, epochs=3, batch_size=16, peak_rate=1.5e-3)
-ACTIONS = replace(MOVES, epochs=4, frame_loss=1.0, peak_rate=1e-3, ema_decay=0.99)
+
 UNSEEN = range(10)  # scenes that are measured on, a minute each
 WEIGHTS = "work_cell.safetensors"
 CARD = """# The work-cell model
@@ -122,39 +102,11 @@ class Scores:
 
 def rebuild(out: Path) -> dict[str, Any]:
     """Write the bundled folder's files to out/bundled; returns the scores of FP32 and INT8."""
-    manifest = film_scenes(
-        out / "scenes",
-        range(SCENES),
-        length_s=SCENE_S,
-        held_out=HELD_OUT,
-        progress=lambda items: _progress(items, "rendering"),
-    )
-    cache = out / "cache"
-    parts = manifest.with_name(PARTS_MANIFEST)
-    scenes = {scene_name(seed): Scene.from_seed("train", seed, SCENE_S) for seed in range(SCENES)}
-    weights = None
-    for name, recipe in (("places", PLACES), ("moves", MOVES)):
-        weights = learn_whereabouts(
-            parts,
-            scenes,
-            out / name,
-            recipe,
-            cache,
-            init=weights,
-            progress=partial(_progress, label=name),
-        )
-    trained = train(
-        manifest,
-        out / "actions",
-        ACTIONS,
-        init=weights,
-        cache=cache,
-        show_progress=_progress,
-    )
+    trained = train_work_cell(out, show_progress=_progress)
     fp32, int8 = out / "fp32", out / "bundled"
     convert(trained.best_weights, fp32, ConvertOptions(force=True))
     shutil.rmtree(int8, ignore_errors=True)
-    files = ClipFiles(manifest)
+    files = ClipFiles(out / "scenes" / MANIFEST)
     done = quantize_with_files(fp32, files, int8, QuantizeOptions(force=True), progress=_progress)
     scores = {name: measure(folder) for name, folder in (("FP32", fp32), ("INT8", int8))}
     said = f"{SCENES - HELD_OUT} rendered work-cell scenes, python -m training.demo_model"

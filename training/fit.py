@@ -6,8 +6,10 @@ import copy
 import csv
 import logging
 import os
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,10 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
 from ppsdk.errors import ModelError
-from ppsdk.preprocess import normalize
+from ppsdk.records import Image
 from training.augment import augment
 from training.cache import CachedClip
+from training.device import ahead, best_device, to_network
 from training.dml import mutual_losses, soft_cross_entropy
 from training.network import NetworkOptions, PPTSMv2, load_network
 from training.optimizer import learning_rate, make_optimizer, set_rate
@@ -34,6 +37,7 @@ Progress = Callable[[Iterable[int]], Iterable[int]]
 MakePeer = Callable[[int, Recipe], nn.Module]
 STATE_FILE = "state.pt"
 LOG_FILE = "log.csv"
+SAVE_EVERY_S = 15.0  # what a kill costs at most; short epochs would do little else than save
 
 
 @dataclass(frozen=True)
@@ -98,10 +102,11 @@ def fit(
     make_peer: (classes, recipe) -> the module that learns along where recipe.dml says "peer":
     (N, num_segments, 3, H, W) -> (N, classes).
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = best_device()
     state = _begin(num_classes, recipe, init, make_peer, device)
     _resume(state, recipe, num_classes, out / STATE_FILE)
     label_ids = np.array([clip.label_id for clip in held_out for _ in clip.centres])
+    saved_at, saved = time.monotonic(), len(state.history)
     for epoch in progress(range(len(state.history), recipe.epochs)):
         train_loss, rate = _train_epoch(state, train, num_classes, recipe, epoch, device)
         logits = predict(state.shown, held_out, recipe.batch_size)
@@ -110,7 +115,9 @@ def fit(
         state.history.append(EpochLog(epoch + 1, rate, train_loss, loss, top1))
         if top1 >= state.best_top1:
             state.best_top1, state.best = top1, copy.deepcopy(state.shown.state_dict())
-        _save(state, recipe, num_classes, out)
+        if time.monotonic() - saved_at >= SAVE_EVERY_S or epoch + 1 == recipe.epochs:
+            _save(state, recipe, num_classes, out, saved)
+            saved_at, saved = time.monotonic(), epoch + 1
     last = copy.deepcopy(state.shown).eval()
     best = copy.deepcopy(last)
     best.load_state_dict(state.best)
@@ -128,8 +135,8 @@ def predict(network: PPTSMv2, clips: list[CachedClip], batch_size: int) -> NDArr
     windows = [(clip, i) for clip in clips for i in range(len(clip.centres))]
     rows = []
     for start in range(0, len(windows), batch_size):
-        crops = [normalize(clip.crops(i)) for clip, i in windows[start : start + batch_size]]
-        rows.append(network(torch.from_numpy(np.stack(crops)).to(device)).float().cpu().numpy())
+        crops = np.stack([clip.crops(i) for clip, i in windows[start : start + batch_size]])
+        rows.append(network(to_network(crops, device)).float().cpu().numpy())
     return np.concatenate(rows)
 
 
@@ -209,34 +216,49 @@ def _train_epoch(
     batches = [batch for batch in batches if len(batch) > 1]
     peak = recipe.peak_rate * recipe.batch_size / 16
     total, seen, rate = 0.0, 0, 0.0
-    for i, batch in enumerate(batches):
+    draw = partial(_draw, recipe=recipe, rng=rng)
+    for i, drawn in enumerate(ahead(draw, ([clips[k] for k in batch] for batch in batches))):
         rate = learning_rate(
             epoch * len(batches) + i,
             peak=peak,
             warmup_steps=round(recipe.warmup_epochs * len(batches)),
             total_steps=recipe.epochs * len(batches),
         )
-        chosen = [clips[k] for k in batch]
-        pictures, targets = _batch(chosen, num_classes, recipe, rng, generator)
-        loss = _step(state, pictures.to(device), targets.to(device), recipe, rate)
-        total, seen = total + loss * len(batch), seen + len(batch)
+        pictures, targets = _mixed(drawn, num_classes, recipe, generator, device)
+        loss = _step(state, pictures, targets, recipe, rate)
+        total, seen = total + loss * len(pictures), seen + len(pictures)
     return total / seen, rate
 
 
-def _batch(
-    clips: list[CachedClip],
+@dataclass(frozen=True, eq=False)
+class _Drawn:
+    """crops: uint8 (N, num_segments, S, S, 3). label_ids: int64 (N, 1 + num_segments), of the clip
+    and of its frames, -1 where nothing tells.
+    """
+
+    crops: Image
+    label_ids: NDArray[np.int64]
+
+
+def _draw(clips: list[CachedClip], recipe: Recipe, rng: np.random.Generator) -> _Drawn:
+    drawn = [augment(clip, recipe, rng) for clip in clips]
+    label_ids = [(clip.label_id, *of) for clip, (_, of) in zip(clips, drawn, strict=True)]
+    return _Drawn(np.stack([crops for crops, _ in drawn]), np.array(label_ids))
+
+
+def _mixed(
+    drawn: _Drawn,
     num_classes: int,
     recipe: Recipe,
-    rng: np.random.Generator,
     generator: torch.Generator,
+    device: torch.device,
 ) -> tuple[Tensor, Tensor]:
     """Pictures (N, num_segments, 3, S, S), and targets (N, 1 + num_segments, classes): of the clip,
     and of its frames, zeros where nothing tells.
     """
-    drawn = [augment(clip, scales=recipe.scales, flip=recipe.flip, rng=rng) for clip in clips]
-    pictures = torch.from_numpy(np.stack([normalize(crops) for crops, _ in drawn]))
-    label_ids = np.array([(clip.label_id, *of) for clip, (_, of) in zip(clips, drawn, strict=True)])
-    targets = smoothed_targets(torch.from_numpy(label_ids), num_classes, recipe.label_smoothing)
+    pictures = to_network(drawn.crops, device)
+    label_ids = torch.from_numpy(drawn.label_ids).to(device)
+    targets = smoothed_targets(label_ids, num_classes, recipe.label_smoothing)
     if recipe.videomix_alpha:
         return videomix(pictures, targets, alpha=recipe.videomix_alpha, generator=generator)
     return pictures, targets
@@ -295,9 +317,10 @@ def _average(average: PPTSMv2, network: PPTSMv2, decay: float) -> None:
         value.lerp_(now[name], 1 - decay)
 
 
-def _save(state: _State, recipe: Recipe, num_classes: int, out: Path) -> None:
+def _save(state: _State, recipe: Recipe, num_classes: int, out: Path, saved: int) -> None:
+    """saved: epochs that are in the logs."""
     rows = [asdict(row) for row in state.history]
-    _write_logs(rows, out)
+    _write_logs(rows, out, saved)
     content = {
         "recipe": asdict(recipe),
         "num_classes": num_classes,
@@ -313,17 +336,16 @@ def _save(state: _State, recipe: Recipe, num_classes: int, out: Path) -> None:
     os.replace(temporary, out / STATE_FILE)
 
 
-def _write_logs(rows: list[dict[str, Any]], out: Path) -> None:
+def _write_logs(rows: list[dict[str, Any]], out: Path, saved: int) -> None:
     with (out / LOG_FILE).open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    last = dict(rows[-1])
-    epoch = last.pop("epoch")
     # What a killed run wrote of an epoch that is now run again is not shown twice.
-    with SummaryWriter(out / "tensorboard", purge_step=epoch) as board:
-        for name, value in last.items():
-            board.add_scalar(name, value, epoch)
+    with SummaryWriter(out / "tensorboard", purge_step=saved + 1) as board:
+        for row in rows[saved:]:
+            for name in row.keys() - {"epoch"}:
+                board.add_scalar(name, row[name], row["epoch"])
 
 
 def _resume(state: _State, recipe: Recipe, num_classes: int, file: Path) -> None:

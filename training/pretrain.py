@@ -12,7 +12,9 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +28,11 @@ from ppsdk import VideoError
 from ppsdk.clips import read_chosen
 from ppsdk.errors import ModelError
 from ppsdk.manifest import VIDEO_SUFFIXES, LabelledClip, read_manifest
-from ppsdk.preprocess import normalize, scale_for_model
+from ppsdk.preprocess import scale_for_model
 from ppsdk.records import Image, Roi
 from ppsdk.sampling import span_indices
 from training.augment import multi_scale_crop
+from training.device import ahead, best_device, to_network
 from training.network import NetworkOptions, PPTSMv2
 from training.optimizer import learning_rate
 from training.teacher import TEACHER_FEATURES, imagenet_teacher
@@ -41,6 +44,7 @@ ShowProgress = Callable[[Iterable[Any], str], Iterable[Any]]
 SCALES = (1.0, 0.875, 0.75, 0.66)
 STATE_FILE = "pretrain-state.pt"
 WEIGHT_DECAY = 0.05
+TEACHER_FRAMES = 16  # that it is shown at once, all views of them
 
 
 @dataclass(frozen=True)
@@ -139,15 +143,23 @@ def _cut_views(
     videos: list[LabelledClip], options: PretrainOptions, progress: Callable[..., Iterable[Any]]
 ) -> Image:
     """uint8 (frames, views, S, S, 3)."""
-    rng = np.random.default_rng(options.seed)
-    short_side = round(options.image_size * 256 / 224)
     counts = [len(part) for part in np.array_split(np.arange(options.frames), len(videos))]
-    views: list[Image] = []
-    for video, count in progress(list(zip(videos, counts, strict=True))):
-        for image in _frames_of(video.path, video.roi, count):
-            scaled = scale_for_model(image, short_side=short_side)
-            views.append(np.stack([_view(scaled, options, rng) for _ in range(options.views)]))
-    return np.stack(views)
+    # Decoders and resizers let go of the interpreter: threads do.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        cut = pool.map(partial(_views_of, options), videos, counts, range(len(videos)))
+        return np.concatenate([next(cut) for _ in progress(range(len(videos)))])
+
+
+def _views_of(options: PretrainOptions, video: LabelledClip, count: int, number: int) -> Image:
+    """uint8 (count or fewer, views, S, S, 3)."""
+    rng = np.random.default_rng([options.seed, number])
+    size = options.image_size
+    views = np.empty((count, options.views, size, size, 3), np.uint8)
+    frames = _frames_of(video.path, video.roi, count)
+    for place, image in enumerate(frames):
+        scaled = scale_for_model(image, short_side=round(size * 256 / 224))
+        views[place] = [_view(scaled, options, rng) for _ in range(options.views)]
+    return views[: len(frames)]
 
 
 def _frames_of(path: Path, roi: Roi | None, count: int) -> list[Image]:
@@ -173,12 +185,14 @@ def _ask_teacher(views: Image, progress: Callable[..., Iterable[Any]]) -> NDArra
     """float32 (frames, views, 1280), each feature with mean 0, all together with deviation 1: one
     that hardly ever speaks should not count as much as the others.
     """
-    teacher = imagenet_teacher()
+    device = best_device()
+    teacher = imagenet_teacher().to(device)
+    batches = np.array_split(views, max(1, len(views) // TEACHER_FRAMES))
     rows = [
-        teacher.features(torch.from_numpy(normalize(of_frame))).numpy()
-        for of_frame in progress(views)
+        teacher.features(to_network(of_frames.reshape(-1, *views.shape[2:]), device)).cpu().numpy()
+        for of_frames in progress(batches)
     ]
-    features = np.stack(rows)
+    features = np.concatenate(rows).reshape(*views.shape[:2], -1)
     features -= features.mean((0, 1))
     return features / np.sqrt(np.square(features).mean())
 
@@ -195,7 +209,8 @@ def _learn(
     options_of_frames = NetworkOptions(
         TEACHER_FEATURES, num_segments=1, lta=False, shift_stages=(), dropout=False
     )
-    student = PPTSMv2(options_of_frames)
+    device = best_device()
+    student = PPTSMv2(options_of_frames).to(device)
     optimizer = torch.optim.AdamW(student.parameters(), lr=0.0, weight_decay=WEIGHT_DECAY)
     started = _resume(student, optimizer, options, out / STATE_FILE)
     steps = max(1, len(views) // options.batch_size)
@@ -204,7 +219,9 @@ def _learn(
         torch.manual_seed(int(rng.integers(2**62)))
         student.train()
         batches = np.array_split(rng.permutation(len(views)), steps)
-        for i, batch in enumerate(batches):
+        of_epoch = views[:, epoch % options.views], targets[:, epoch % options.views]
+        pictures = ahead(of_epoch[0].__getitem__, batches)
+        for i, (batch, crops) in enumerate(zip(batches, pictures, strict=True)):
             rate = learning_rate(
                 epoch * steps + i,
                 peak=options.peak_rate * options.batch_size / 64,
@@ -213,12 +230,11 @@ def _learn(
             )
             for group in optimizer.param_groups:
                 group["lr"] = rate
-            pictures = torch.from_numpy(normalize(views[batch, epoch % options.views]))
-            with torch.autocast("cpu", torch.bfloat16, enabled=options.bf16):
-                seen = student(pictures[:, None]).float()
-            _step(optimizer, seen, torch.from_numpy(targets[batch, epoch % options.views]))
+            with torch.autocast(device.type, torch.bfloat16, enabled=options.bf16):
+                seen = student(to_network(crops, device)[:, None]).float()
+            _step(optimizer, seen, torch.from_numpy(of_epoch[1][batch]).to(device))
         _save(student, optimizer, options, epoch + 1, out / STATE_FILE)
-    return student.eval()
+    return student.cpu().eval()
 
 
 def _step(optimizer: torch.optim.AdamW, seen: Tensor, targets: Tensor) -> None:
@@ -251,7 +267,7 @@ def _resume(
     """The epochs that are done."""
     if not file.exists():
         return 0
-    content: dict[str, Any] = torch.load(file, weights_only=True)
+    content: dict[str, Any] = torch.load(file, weights_only=True, map_location="cpu")
     if content["options"] != asdict(options):
         raise ModelError(f"{file}: is of other options: choose another folder, or delete it")
     student.load_state_dict(content["student"])

@@ -18,12 +18,15 @@ class Recipe:
     is done in each frame counts beside what is done in the window, for intervals of recordings.
     weight_decay: L2, not for batch norms. label_smoothing: 0 to 1. videomix_alpha: 0 is off.
     scales: of the short side, for the multi-scale crop. flip: mirror half of the clips; not for
-    actions that have a side. ema_decay: of a running mean of the weights, 0 is off. bf16: autocast.
-    dml: learn together with a second network of the same kind ("self"), or another one ("peer").
-    frozen_stages: the stem and so many stages stay as they are, which is quicker, and keeps what
-    few clips would spoil. num_segments, lta, shift_stages, image_size: the network's. length_s,
-    stride_s: the window that the model is meant for. background: the class of what no interval of
-    a recording covers, "" for none. seed: of everything.
+    actions that have a side. even_frames: frames are drawn at the same place of all segments, for
+    actions that differ by how fast something moves. colour_jitter: 0 to 1, how far brightness,
+    contrast and each colour are changed at most, alike in all frames of a clip. ema_decay: of a
+    running mean of the weights, 0 is off. bf16: autocast. dml: learn together with a second network
+    of the same kind ("self"), or another one ("peer"). frozen_stages: the stem and so many stages
+    stay as they are, which is quicker, and keeps what few clips would spoil. num_segments, lta,
+    shift_stages, image_size: the network's. length_s, stride_s: the window that the model is meant
+    for. background: the class of what no interval of a recording covers, "" for none. seed: of
+    everything.
     """
 
     epochs: int = 30
@@ -37,6 +40,8 @@ class Recipe:
     videomix_alpha: float = 0.2
     scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
     flip: bool = True
+    even_frames: bool = False
+    colour_jitter: float = 0.0
     ema_decay: float = 0.0
     bf16: bool = False
     dml: Literal["none", "self", "peer"] = "none"
@@ -62,6 +67,7 @@ class Recipe:
             "label_smoothing": 0 <= self.label_smoothing < 1,
             "videomix_alpha": self.videomix_alpha >= 0,
             "scales": bool(self.scales) and all(0 < scale <= 1 for scale in self.scales),
+            "colour_jitter": 0 <= self.colour_jitter < 1,
             "ema_decay": 0 <= self.ema_decay < 1,
             "dml": self.dml in ("none", "self", "peer"),
             "frozen_stages": 0 <= self.frozen_stages <= 4,

@@ -13,10 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from ppsdk.demo.cell import OWN_LABELS
-from ppsdk.demo.film import GOOD, POOR
+from ppsdk.demo.film import GOOD, POOR, film_scene
 from ppsdk.demo.looks import Split
 from ppsdk.demo.render import Scene
-from ppsdk.demo.run import film_scene
 
 Progress = Callable[[Iterable[int]], Iterable[int]]
 COLUMNS = ("path", "label", "group", "split", "start_s", "end_s")

@@ -13,6 +13,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,11 @@ from torch import Tensor, nn
 
 from ppsdk.demo.render import Places, Scene
 from ppsdk.errors import ModelError
-from ppsdk.preprocess import normalize
 from ppsdk.records import Image
-from training.augment import draw_frames
+from training.augment import draw_frames, recolour
 from training.cache import CachedClip, cache_clips
 from training.data import read_clip_sets
+from training.device import ahead, best_device, to_network
 from training.fit import new_network
 from training.network import PPTSMv2
 from training.optimizer import learning_rate, make_optimizer, set_rate
@@ -42,19 +43,20 @@ Progress = Callable[[Iterable[int]], Iterable[int]]
 
 STATE_FILE = "whereabouts-state.pt"
 THINGS = ("hand", "part", "wrench")
-# What else the later of the two is asked: at the hand, is the part held, is the wrench, and how the
-# hand moves (x, y); at the wrench, how it turns.
-ASKED = ("part held", "wrench held", "moves x", "moves y", "turns")
+# What else the later of the two is asked: at the hand, is the part held, is the wrench, how the
+# hand moves (x, y), and how high it is; at the wrench, how it turns.
+ASKED = ("part held", "wrench held", "moves x", "moves y", "lift", "turns")
 EARLY_STAGE, LATE_STAGE = 2, 3
 SHIFTED_CHANNELS = 256  # of the early stage, before the shift
-# Units in which a movement is about 1: a tenth of the picture, or 30 degrees, in one segment.
-MOVE_UNIT, TURN_UNIT_DEG = 0.1, 30.0
+# Units in which a movement is about 1: a tenth of the picture, or 30 degrees, in one segment; and
+# in which the hand is lifted by 1 on its way.
+MOVE_UNIT, TURN_UNIT_DEG, LIFT_UNIT = 0.1, 30.0, 0.2
 
 
 @dataclass(frozen=True, eq=False)
 class Truth:
     """Of each frame: things, float32 (frames, 3, 2), where they are, in fractions of the picture;
-    asked, float32 (frames, 5), in the order of ASKED.
+    asked, float32 (frames, 6), in the order of ASKED.
     """
 
     things: NDArray[np.float32]
@@ -102,7 +104,7 @@ class Asker(nn.Module):
     (N, num_segments, 3, S, S) -> maps of THINGS after an early stage, (N * num_segments, 3, h, w),
     three times: by all channels, by those that the temporal shift then takes from the frame before,
     and by those that it takes from the frame after, for how something moves can only be told by
-    what they say; maps of THINGS and ASKED after a later stage, (N * num_segments, 8, h', w'); and
+    what they say; maps of THINGS and ASKED after a later stage, (N * num_segments, 9, h', w'); and
     the logits of each frame, (N * num_segments, classes).
     """
 
@@ -138,7 +140,8 @@ def _truth(scene: Scene, pts_s: NDArray[np.float64], segment_s: float) -> Truth:
         now = scene.places(time_s)
         before, after = scene.places(time_s - segment_s / 2), scene.places(time_s + segment_s / 2)
         things.append([now.hand, now.part, now.wrench])
-        asked.append([now.part_held, now.wrench_held, *_moves(before, after)])
+        x, y, turns = _moves(before, after)
+        asked.append([now.part_held, now.wrench_held, x, y, now.lift / LIFT_UNIT, turns])
     return Truth(np.array(things, np.float32), np.array(asked, np.float32))
 
 
@@ -157,7 +160,8 @@ def _fit(
     progress: Progress,
 ) -> Asker:
     torch.manual_seed(recipe.seed)
-    asker = Asker(new_network(num_classes, recipe, init))
+    device = best_device()
+    asker = Asker(new_network(num_classes, recipe, init)).to(device)
     optimizer = make_optimizer(asker, weight_decay=recipe.weight_decay, kind=recipe.optimizer)
     steps = len(clips) // recipe.batch_size
     done = _resume(asker, optimizer, recipe, out / STATE_FILE)
@@ -168,17 +172,18 @@ def _fit(
         for part in asker.network.parts(recipe.frozen_stages):
             part.eval()
         total = np.zeros(5)
-        for i, batch in enumerate(np.array_split(rng.permutation(len(clips)), steps)):
+        draw = partial(_draw_batch, clips, truths, recipe, rng)
+        batches = np.array_split(rng.permutation(len(clips)), steps)
+        for i, drawn in enumerate(ahead(draw, batches)):
             rate = learning_rate(
                 epoch * steps + i,
                 peak=recipe.peak_rate * recipe.batch_size / 16,
                 warmup_steps=round(recipe.warmup_epochs * steps),
                 total_steps=recipe.epochs * steps,
             )
-            drawn = [_draw(clips[k], truths[k], recipe, rng) for k in batch]
-            losses = _losses(asker, drawn)
-            total += [loss.item() for loss in losses]
-            loss = torch.stack(losses).sum()
+            losses = torch.stack(_losses(asker, drawn, device))
+            total += losses.detach().cpu().numpy()
+            loss = losses.sum()
             if not torch.isfinite(loss):
                 raise ModelError("learning whereabouts diverged: lower peak_rate")
             set_rate(optimizer, rate)
@@ -189,7 +194,7 @@ def _fit(
                 log.info("epoch %d step %d: %s", epoch + 1, i + 1, (total / 50).round(3))
                 total[:] = 0
         _save(asker, optimizer, recipe, epoch + 1, out / STATE_FILE)
-    return asker.eval()
+    return asker.cpu().eval()
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,8 +207,18 @@ class _Drawn:
     label_ids: NDArray[np.int64]
 
 
+def _draw_batch(
+    clips: list[CachedClip],
+    truths: list[Truth],
+    recipe: Recipe,
+    rng: np.random.Generator,
+    batch: NDArray[np.int64],
+) -> list[_Drawn]:
+    return [_draw(clips[k], truths[k], recipe, rng) for k in batch]
+
+
 def _draw(clip: CachedClip, truth: Truth, recipe: Recipe, rng: np.random.Generator) -> _Drawn:
-    places = draw_frames(clip, rng)
+    places = draw_frames(clip, rng, even=recipe.even_frames)
     frames = clip.frames[places]
     height, width = frames.shape[1:3]
     side = round(min(height, width) * float(rng.choice(recipe.scales)))
@@ -211,21 +226,23 @@ def _draw(clip: CachedClip, truth: Truth, recipe: Recipe, rng: np.random.Generat
     size = (recipe.image_size, recipe.image_size)
     cut = frames[:, top : top + side, left : left + side]
     crops = np.stack([cv2.resize(f, size, interpolation=cv2.INTER_AREA) for f in cut])
+    crops = recolour(crops.astype(np.uint8), recipe.colour_jitter, rng)
     things = (truth.things[places] * (width, height) - (left, top)) / side
     return _Drawn(
-        crops.astype(np.uint8),
+        crops,
         things.astype(np.float32),
         truth.asked[places],
         clip.frame_labels[places],
     )
 
 
-def _losses(asker: Asker, drawn: list[_Drawn]) -> list[Tensor]:
+def _losses(asker: Asker, drawn: list[_Drawn], device: torch.device) -> list[Tensor]:
     """Where things are, twice; what is held; how it moves; which movement it is."""
-    pictures = torch.from_numpy(np.stack([normalize(one.crops) for one in drawn]))
-    things = torch.from_numpy(np.concatenate([one.things for one in drawn]))
-    asked = torch.from_numpy(np.concatenate([one.asked for one in drawn]))
-    label_ids = torch.from_numpy(np.concatenate([one.label_ids for one in drawn]))
+    pictures = to_network(np.stack([one.crops for one in drawn]), device)
+    things, asked, label_ids = (
+        torch.from_numpy(np.concatenate(of_all)).to(device)
+        for of_all in zip(*((one.things, one.asked, one.label_ids) for one in drawn), strict=True)
+    )
     early, late, logits = asker(pictures)
     late_things, answers = late[:, : len(THINGS)], late[:, len(THINGS) :]
     at_hand, at_wrench = (_at(answers, things[:, THINGS.index(k)]) for k in ("hand", "wrench"))
@@ -233,8 +250,9 @@ def _losses(asker: Asker, drawn: list[_Drawn]) -> list[Tensor]:
     held = F.binary_cross_entropy_with_logits(
         at_hand[:, :2], asked[:, :2], weight=hand_seen[:, None]
     )
-    moves = F.smooth_l1_loss(at_hand[:, 2:4], asked[:, 2:4], reduction="none").mean(1)
-    turns = F.smooth_l1_loss(at_wrench[:, 4], asked[:, 4], reduction="none")
+    moves = F.smooth_l1_loss(at_hand[:, 2:5], asked[:, 2:5], reduction="none").mean(1)
+    # The wrench stands still most of the time: little would be lost by saying that it always does.
+    turns = 4 * F.smooth_l1_loss(at_wrench[:, 5], asked[:, 5], reduction="none")
     moved = (moves * hand_seen).mean() + (turns * wrench_seen).mean()
     known = label_ids >= 0
     named = F.cross_entropy(logits[known], label_ids[known])
@@ -283,7 +301,7 @@ def _resume(asker: Asker, optimizer: torch.optim.Optimizer, recipe: Recipe, file
     """The epochs that are done."""
     if not file.exists():
         return 0
-    content: dict[str, Any] = torch.load(file, weights_only=True)
+    content: dict[str, Any] = torch.load(file, weights_only=True, map_location="cpu")
     if content["recipe"] != asdict(recipe):
         raise ModelError(f"{file}: is of another recipe: choose another folder, or delete it")
     asker.load_state_dict(content["asker"])

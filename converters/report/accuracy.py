@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.agreement import Agreement, agreement, softmax
-from converters.calibration import read_crops
+from converters.calibration import fingerprint, read_crops
 from converters.report.statistics import group_interval, mcnemar, wilson
 from ppsdk.errors import ModelError, VideoError
 from ppsdk.manifest import LabelledClip
@@ -31,7 +31,8 @@ Interval = tuple[float, float]
 @dataclass(frozen=True, eq=False)
 class Answers:
     """clips that could be read, and both models' logits for them, float32 (clips, classes).
-    unreadable: what was wrong with the others, a line each.
+    unreadable: what was wrong with the others, a line each. calibrated: how many of the clips INT8
+    was calibrated with, as far as it tells.
     """
 
     labels: tuple[str, ...]
@@ -39,6 +40,7 @@ class Answers:
     fp32: NDArray[np.float32]
     int8: NDArray[np.float32]
     unreadable: tuple[str, ...]
+    calibrated: int = 0
 
     @property
     def label_ids(self) -> NDArray[np.int64]:
@@ -109,7 +111,7 @@ def ask_both(
     was killed goes on there. key: names the models; another one starts anew.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    facts = models["fp32"].facts
+    facts, seen = models["fp32"].facts, set(models["int8"].facts.calibrated_with)
     asked = [[str(clip.path), clip.label, clip.span_s, clip.roi] for clip in clips]
     digest = hashlib.sha256(json.dumps([key, sampling, asked]).encode()).hexdigest()
     rows = _Rows(folder, digest, classes=len(facts.labels))
@@ -121,8 +123,10 @@ def ask_both(
         except VideoError as error:
             rows.add_error(i, str(error))
             continue
+        if fingerprint(crops) in seen:
+            rows.add_calibrated(i)
         rows.add(np.stack([models[name].logits(crops) for name in ("fp32", "int8")]))
-    values, errors = rows.read()
+    values, errors, calibrated = rows.read()
     good = [i for i in range(len(clips)) if i not in errors]
     if not good:
         raise VideoError(f"none of {len(clips)} clips can be read: {errors[0]}")
@@ -134,6 +138,7 @@ def ask_both(
         fp32=values[good, 0],
         int8=values[good, 1],
         unreadable=tuple(errors.values()),
+        calibrated=len(calibrated),
     )
 
 
@@ -145,9 +150,11 @@ class _Rows:
         self._shape = (2, classes)
         self._bytes = 2 * classes * 4
         self._errors: dict[int, str] = {}
+        self._calibrated: set[int] = set()
         told = json.loads(self._told.read_text("utf-8")) if self._told.exists() else {}
         if told.get("digest") == digest and self._file.exists():
             self._errors = {int(i): text for i, text in told["errors"].items()}
+            self._calibrated = set(told.get("calibrated", ()))
             # What was cut off in the middle of a row is asked again.
             whole = self._file.stat().st_size // self._bytes * self._bytes
             os.truncate(self._file, whole)
@@ -164,18 +171,28 @@ class _Rows:
         with self._file.open("ab") as file:
             file.write(row.astype("<f4").tobytes())
 
+    def add_calibrated(self, i: int) -> None:
+        """Before its row: what is done twice does no harm, what is left out would."""
+        self._calibrated.add(i)
+        self._tell()
+
     def add_error(self, i: int, text: str) -> None:
         self._errors[i] = text
         self._tell()
         self.add(np.full(self._shape, np.nan, np.float32))
 
-    def read(self) -> tuple[NDArray[np.float32], dict[int, str]]:
+    def read(self) -> tuple[NDArray[np.float32], dict[int, str], set[int]]:
         values = np.fromfile(self._file, "<f4").astype(np.float32)
-        return values.reshape(-1, *self._shape), self._errors
+        return values.reshape(-1, *self._shape), self._errors, self._calibrated
 
     def _tell(self) -> None:
         temporary = self._told.with_suffix(".part")
-        temporary.write_text(json.dumps({"digest": self._digest, "errors": self._errors}), "utf-8")
+        told = {
+            "digest": self._digest,
+            "errors": self._errors,
+            "calibrated": sorted(self._calibrated),
+        }
+        temporary.write_text(json.dumps(told), "utf-8")
         os.replace(temporary, self._told)
 
 

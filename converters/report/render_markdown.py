@@ -74,7 +74,7 @@ def speed_rows(report: dict[str, Any]) -> list[tuple[str, ...]]:
         row("the same on 1 thread", [_latency(m["latency_ms_1_thread"]) for m in models]),
         row("times as fast as FP32", [f"{t:.2f}" for t in times]),
         row("decode + preprocess + network, ms", [f"{m['total_ms']:.1f}" for m in models]),
-        row("clips a second, several requests", [f"{m['clips_per_s']:.1f}" for m in models]),
+        row("clips a second, compiled for throughput (requests)", [_busy(m) for m in models]),
         row("float precision executed", [m["precision_executed"] for m in models]),
         row("size, MB", [_size(m) for m in models]),
         row("load, ms, cold / cached", [_load(m) for m in models]),
@@ -100,10 +100,11 @@ def data_line(report: dict[str, Any]) -> str:
     split = f", split {data['split']}" if data["split"] else ""
     groups = f" of {data['groups']} groups" if data["groups"] else ""
     left_out = f", {len(data['unreadable'])} left out" if data["unreadable"] else ""
+    known = f", {data['calibrated']} of them among these" if data["calibrated"] else ""
     return (
         f"{data['clips']} clips{groups}, {len(report['labels'])} classes: {data['name']}{split}, "
         f"sampling {data['sampling']}{left_out}. INT8 by recipe {report['int8']['recipe'] or '?'}, "
-        f"calibrated with {report['int8']['calibration_clips']} clips."
+        f"calibrated with {report['int8']['calibration_clips']} clips{known}."
     )
 
 
@@ -133,6 +134,10 @@ def _three(report: dict[str, Any], what: str, digits: int) -> str:
 
 def _latency(latency: dict[str, float]) -> str:
     return f"{latency['median']:.1f} / {latency['p95']:.1f}"
+
+
+def _busy(model: dict[str, Any]) -> str:
+    return f"{model['clips_per_s']:.1f} ({model['requests']})"
 
 
 def _size(model: dict[str, Any]) -> str:

@@ -48,6 +48,7 @@ class Report:
     sampling: str
     facts: dict[str, ModelFacts]
     unreadable: tuple[str, ...]
+    calibrated: int
     accuracy: Accuracy
     speed: Speed
     machine: Machine
@@ -68,6 +69,7 @@ class Report:
                 "clips": accuracy.clips,
                 "groups": accuracy.groups,
                 "unreadable": list(self.unreadable),
+                "calibrated": self.calibrated,
             },
             "labels": list(self.facts["fp32"].labels),
             "fp32": self._model("fp32", accuracy.fp32),
@@ -131,6 +133,7 @@ class Report:
             "latency_ms_1_thread": asdict(contender.latency_ms_1_thread),
             "total_ms": self.speed.total_ms(name),
             "clips_per_s": contender.clips_per_s,
+            "requests": contender.requests,
         }
 
 
@@ -176,11 +179,12 @@ def make_report(
         sampling=options.sampling,
         facts=facts,
         unreadable=answers.unreadable,
+        calibrated=answers.calibrated,
         accuracy=accuracy,
         speed=speed,
         machine=this_machine(),
         limits=options.limits,
-        verdict=judge(accuracy, speed.speedup, options.limits),
+        verdict=judge(accuracy, speed.speedup, options.limits, calibrated=answers.calibrated),
     )
     told = report.to_dict()
     _write(out / "report.json", json.dumps(told, indent=1, ensure_ascii=False) + "\n")

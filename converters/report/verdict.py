@@ -27,8 +27,10 @@ class Verdict:
     reasons: tuple[str, ...]
 
 
-def judge(accuracy: Accuracy, speedup: float, limits: Limits) -> Verdict:
-    """By the measured figures; the text says what the clips cannot rule out."""
+def judge(accuracy: Accuracy, speedup: float, limits: Limits, *, calibrated: int = 0) -> Verdict:
+    """By the measured figures; the text says what the clips cannot rule out. calibrated: how many
+    of them INT8 was calibrated with.
+    """
     drop = -accuracy.difference
     checks = (
         (
@@ -53,6 +55,8 @@ def judge(accuracy: Accuracy, speedup: float, limits: Limits) -> Verdict:
         f"(difference {-100 * drop:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}), "
         f"{100 * accuracy.agreement.top1:.1f} % of the answers agree, {speedup:.2f}x as fast"
     )
+    if calibrated:
+        measured += f"; {calibrated} of {accuracy.clips} clips were calibrated with, which flatters"
     if reasons:
         return Verdict(False, f"Do not ship INT8: {'; '.join(reasons)}. {measured}.", reasons)
     return Verdict(True, f"Ship INT8: {measured}.", reasons)

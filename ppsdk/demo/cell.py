@@ -44,6 +44,7 @@ IDLE_S = (0.6, 3.0)
 IDLE_SHARE = 0.5
 TURNING_SHARE = 0.56  # of an action with the wrench; the rest fetches it and puts it back
 STROKE_S = (1.0, 1.7)  # of one turn of the wrench and back
+GRIP_SHARE = 0.7  # of a stroke, that the wrench grips and turns; then it goes back, lifted
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ class Step:
 
     def parts(self) -> list[tuple[str, float, float]]:
         """Its movements one by one, (name, start_s, end_s): the way out and the way back, and with
-        the wrench, which is fetched alike for both, what is done with it in between.
+        the wrench, which is fetched alike for both, each turn and the way back for the next one:
+        the turns of one action go the way of the other's returns, and only the pace is another.
         """
         if self.label == "idle":
             return [(self.label, self.start_s, self.end_s)]
@@ -81,15 +83,23 @@ class Step:
         if self.label not in ("tighten", "loosen"):
             out, back = f"{self.label} out", f"{self.label} back"
             return [(out, self.start_s, middle_s), (back, middle_s, self.end_s)]
-        times_s = np.linspace(self.start_s, self.end_s, 1001)
-        edges = np.array([min(u, 1 - u) for u in map(self.phase, times_s.tolist())])
-        turning = times_s[edges >= (1 - TURNING_SHARE) / 2]
-        first_s, last_s = float(turning[0]), float(turning[-1])
-        return [
-            ("wrench out", self.start_s, first_s),
-            (self.label, first_s, last_s),
-            ("wrench back", last_s, self.end_s),
-        ]
+        times_s = np.linspace(self.start_s, self.end_s, 2001)
+        names = [self._wrench_part(time_s) for time_s in times_s.tolist()]
+        starts = [0] + [i for i in range(1, len(names)) if names[i] != names[i - 1]]
+        starts_s = [float(times_s[i]) for i in starts]
+        ends_s = [*starts_s[1:], self.end_s]
+        return list(zip([names[i] for i in starts], starts_s, ends_s, strict=True))
+
+    def stroke(self, phase: float) -> float | None:
+        """0 to 1 within a stroke of the wrench, forwards; None while it is fetched or put back."""
+        turning = (phase - (1 - TURNING_SHARE) / 2) / TURNING_SHARE
+        return turning * self.strokes % 1.0 if 0 <= turning < 1 else None
+
+    def _wrench_part(self, time_s: float) -> str:
+        stroke = self.stroke(self.phase(time_s))
+        if stroke is None:
+            return "wrench out" if time_s < (self.start_s + self.end_s) / 2 else "wrench back"
+        return f"{self.label} turns" if stroke < GRIP_SHARE else f"{self.label} returns"
 
 
 def own_step(rng: np.random.Generator, label: str) -> Step:

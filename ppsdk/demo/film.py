@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 
+from ppsdk.demo.render import FPS, Scene
 from ppsdk.records import Image
+
+Progress = Callable[[Iterable[Any], str], Iterable[Any]]
 
 # x264's quality: 18 cannot be told from the original, 32 shows blocks.
 GOOD, POOR = 18, 32
@@ -36,3 +40,10 @@ def write_video(images: Iterable[Image], path: Path, *, fps: int, quality: int =
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def film_scene(
+    scene: Scene, file: Path, progress: Progress = lambda items, label: items, quality: int = 23
+) -> None:
+    times = progress([i / FPS for i in range(round(scene.length_s * FPS))], "rendering")
+    write_video((scene.image(t) for t in times), file, fps=FPS, quality=quality)

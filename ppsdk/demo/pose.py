@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from ppsdk.demo.cell import OWN_LABELS, TURNING_SHARE, Step
+from ppsdk.demo.cell import GRIP_SHARE, OWN_LABELS, TURNING_SHARE, Step
 from ppsdk.demo.looks import TRAY_PLACES, Looks
 
 Point = tuple[float, float]
@@ -40,7 +40,7 @@ def pose_at(step: Step, time_s: float, looks: Looks) -> Pose:
     if step.label in ("insert", "remove"):
         return _insert(at_rest, phase, looks)
     if step.label in ("tighten", "loosen"):
-        return _tighten(at_rest, phase, step.strokes, looks)
+        return _tighten(at_rest, step, phase, looks)
     if step.label in OWN_LABELS:
         return _own_action(at_rest, step, phase, looks)
     size = 0.02 * math.sin(math.pi * phase)
@@ -107,7 +107,7 @@ def _insert(rest: Pose, u: float, looks: Looks) -> Pose:
     return replace(rest, hand=hand, lift=lift, grip=0.3, part_at=hole, is_held=False, depth=1.0)
 
 
-def _tighten(rest: Pose, u: float, strokes: int, looks: Looks) -> Pose:
+def _tighten(rest: Pose, step: Step, u: float, looks: Looks) -> Pose:
     """Fetch the wrench, turn it, put it back. Out and back mirror each other: only the strokes tell
     the direction, for the wrench turns slowly when it grips, and goes back quickly and lifted.
     """
@@ -118,13 +118,23 @@ def _tighten(rest: Pose, u: float, strokes: int, looks: Looks) -> Pose:
     if edge < fetching / 2:
         hand, lift = _reach(looks.rest_at, home, 2 * edge / fetching)
         return replace(rest, hand=hand, lift=lift, grip=0.3)
-    if edge < fetching:
-        hand, lift = _reach(home, bolt, 2 * edge / fetching - 1)
-        return replace(rest, hand=hand, lift=lift, grip=1.0, wrench_at=hand, wrench_held=True)
-    stroke = (u - fetching) / TURNING_SHARE * strokes % 1.0
-    grips = stroke < 0.7
-    turned = stroke / 0.7 if grips else (1 - stroke) / 0.3
-    lifted = 0.0 if grips else 0.4 * math.sin(math.pi * (stroke - 0.7) / 0.3)
+    stroke = step.stroke(u)
+    if stroke is None:
+        carried = min(1.0, 2 * edge / fetching - 1)
+        hand, lift = _reach(home, bolt, carried)
+        return replace(
+            rest,
+            hand=hand,
+            lift=lift,
+            grip=1.0,
+            wrench_at=hand,
+            wrench_deg=-carried * STROKE_DEG / 2,  # it arrives as the first turn needs it
+            wrench_held=True,
+        )
+    back = (stroke - GRIP_SHARE) / (1 - GRIP_SHARE)
+    grips = back < 0
+    turned = stroke / GRIP_SHARE if grips else 1 - back
+    lifted = 0.0 if grips else 0.4 * math.sin(math.pi * back)
     return replace(
         rest,
         hand=bolt,

@@ -23,13 +23,15 @@ Canvas = NDArray[np.uint8]
 @dataclass(frozen=True)
 class Places:
     """Where things are in the picture at a moment, (x, y) in fractions of it; what is out of it is
-    below 0 or above 1. wrench: its head; wrench_deg: clockwise. _held: in the hand.
+    below 0 or above 1. wrench: its head; wrench_deg: clockwise. lift: of the hand above the bench,
+    0 to 1. _held: in the hand.
     """
 
     hand: Point
     part: Point
     wrench: Point
     wrench_deg: float
+    lift: float
     part_held: bool
     wrench_held: bool
 
@@ -83,7 +85,8 @@ class Scene:
         seen = cv2.perspectiveTransform(pixels, _camera(self.looks)) / (WIDTH, HEIGHT)
         hand, part, wrench = ((float(x), float(y)) for x, y in seen[0])
         turned = pose.wrench_deg + self.looks.turn_deg
-        return Places(hand, part, wrench, turned, pose.is_held, pose.wrench_held)
+        held = pose.is_held, pose.wrench_held
+        return Places(hand, part, wrench, turned, pose.lift, *held)
 
     def frames(self) -> Iterator[Frame]:
         for i in range(round(self.length_s * FPS)):

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ppsdk.demo.annotate import write_annotated
-from ppsdk.demo.film import write_video
-from ppsdk.demo.render import FPS, Scene
+from ppsdk.demo.film import film_scene
+from ppsdk.demo.render import Scene
 from ppsdk.demo.timeline import draw_timeline
 from ppsdk.demo.truth import event_f1, match_events, window_top1, write_truth
 from ppsdk.events import detect_events
@@ -85,13 +85,6 @@ def run_demo(
     draw_timeline(result.events, result.truth, scene.length_s, out / "timeline.png")
     write_annotated(out / "scene.mp4", result.events, result.truth, out / "annotated.mp4", progress)
     return result
-
-
-def film_scene(
-    scene: Scene, file: Path, progress: Progress = lambda items, label: items, quality: int = 23
-) -> None:
-    times = progress([i / FPS for i in range(round(scene.length_s * FPS))], "rendering")
-    write_video((scene.image(t) for t in times), file, fps=FPS, quality=quality)
 
 
 def watch(
