@@ -57,8 +57,8 @@ def test_a_camera_that_goes_silent_is_lost_after_the_time_out_and_opened_again()
     statuses = []
     with Camera("stall") as camera:
         with open_source(camera.url, live=QUICK, on_status=statuses.append) as source:
-            frames = list(itertools.islice(source, 25))
-    assert kinds(statuses)[:4] == ["lost", "restored", "lost", "restored"]
+            frames = list(itertools.islice(source, 15))
+    assert kinds(statuses) == ["lost", "restored"]
     assert "no answer for 1 s" in statuses[0].reason or "no picture" in statuses[0].reason
     gap_s = next(b.pts_s - a.pts_s for a, b in itertools.pairwise(frames) if b.run > a.run)
     assert 1.0 <= gap_s < 5
@@ -147,9 +147,9 @@ def test_waiting_costs_little_of_the_processor():
     with open_source("http://127.0.0.1:9/x", live=options) as source:
         threading.Thread(target=lambda: list(source), daemon=True).start()
         before = time.process_time()
-        time.sleep(3)
-        assert time.process_time() - before < 0.6
-        assert source.counters.opens <= 15
+        time.sleep(2)
+        assert time.process_time() - before < 0.4
+        assert source.counters.opens <= 10
 
 
 @pytest.mark.parametrize("mode", ["never", "stall", "live"])
@@ -215,13 +215,13 @@ def test_a_slow_consumer_gets_the_newest_frames_and_the_others_are_counted():
         for frame in source:
             seen.append((index_of(frame), camera.sent))
             time.sleep(0.4)
-            if len(seen) == 10:
+            if len(seen) == 6:
                 break
         counted = source.counters
         assert counted.frames - counted.dropped - len(seen) <= 5
     # The four that may wait, and what was sent while the test looked.
     assert max(sent - index for index, sent in seen) <= 10
-    assert counted.dropped > 50
+    assert counted.dropped > 20
 
 
 def test_other_sizes_and_garbage_are_reported_and_survived():
@@ -238,7 +238,7 @@ def test_other_sizes_and_garbage_are_reported_and_survived():
                 if index_of(frame) == 25 and "lost" not in kinds(statuses):
                     assert kinds(statuses) == ["changed"]
                     assert "160x120" in statuses[0].reason and "320x240" in statuses[0].reason
-                if frame.pts_s > 3.5:
+                if frame.pts_s > 2.5:
                     break
     assert shapes == {(120, 160, 3)}, "as large as the first one, for whoever iterates"
     assert set(kinds(statuses)) & {"damaged", "lost"}
@@ -258,7 +258,9 @@ def test_delays_double_up_to_a_bound_and_start_again_after_a_good_connection():
     backoff.lived(LONGEST_S - 1)
     assert backoff.next_delay_s() > 5
     backoff.lived(LONGEST_S)
-    assert SHORTEST_S <= backoff.next_delay_s() <= 1.5 * SHORTEST_S
+    for _ in range(5):
+        assert SHORTEST_S <= backoff.next_delay_s() <= 1.5 * SHORTEST_S
+        backoff.lived(1.6 * SHORTEST_S)  # longer than it was waited for
 
 
 def test_capture_times_do_not_follow_the_wall_clock():

@@ -160,9 +160,9 @@ def test_a_folder_of_pictures(tmp_path):
 def test_in_real_time_no_frame_comes_before_its_time():
     start = time.monotonic()
     with open_source(SYNTH / "vfr_10_then_50.mp4", realtime=True) as source:
-        for frame in itertools.islice(source, 35):
+        for frame in itertools.islice(source, 20):
             assert time.monotonic() - start >= frame.pts_s
-        assert frame.pts_s > 3 and not source.live and source.counters.frames >= 35
+        assert frame.pts_s > 1.8 and not source.live and source.counters.frames >= 20
     start = time.monotonic()
     source = open_source(SYNTH / "long_3000.mp4", realtime=True)
     clips = clips_of(source, 0.5, 0.5)
@@ -180,13 +180,13 @@ def test_the_windows_of_a_camera_are_new_however_slow_the_model():
             behind.append(camera.sent - barcode.read(clip.images[-1]).index)
             starts.append(clip.start_s)
             time.sleep(0.5)
-            if clip.start_s > 4:
+            if clip.start_s > 2.5:
                 break
         counted = source.counters
     # A busy machine may hold up one of them.
     assert np.median(behind) <= 10
     assert np.diff(starts).min() > 0.15 and np.median(np.diff(starts)) > 0.3
-    assert counted.skipped >= 4 and counted.kept > 20 and counted.dropped == 0
+    assert counted.skipped >= 4 and counted.kept > 16 and counted.dropped == 0
 
 
 def test_no_window_spans_an_interruption():
@@ -197,9 +197,9 @@ def test_no_window_spans_an_interruption():
                 clips.append(clip)
                 if len(clips) == 3:
                     camera.inject("close")
-                if len(clips) == 6:
+                if len(clips) == 5:
                     camera.inject("stall")
-                if len(clips) == 12:
+                if len(clips) == 8:
                     break
     statuses = [status for status in statuses if status.kind != "gap"]  # of a busy machine
     assert [status.kind for status in statuses] == ["lost", "restored"] * 2

@@ -42,7 +42,7 @@ def open_source(
     decoder: "auto", or "pyav", "decord", "opencv" to force one for a file.
     realtime: no frame of a recording comes before its time; cameras always are.
     live: time-outs of a camera, and whether it is waited for; see `LiveOptions`.
-    on_status: called with each `StreamStatus`, in the thread that reads.
+    on_status: called with each `StreamStatus`, in the thread that reads, or waits for frames.
     Images come as uint8 (H, W, 3) RGB, upright, all of the first one's size; times start at 0 and
     rise. A camera is read in a thread of its own and gives the newest frames; when it is lost, it
     is opened again for as long as it takes.

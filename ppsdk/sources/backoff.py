@@ -20,6 +20,7 @@ class Backoff:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._delay_s = SHORTEST_S
+        self._waited_s = 0.0
         self._tried_s = -LONGEST_S
 
     def try_now(self) -> None:
@@ -28,12 +29,12 @@ class Backoff:
 
     def lived(self, seconds: float) -> None:
         """To be called when a connection is over: for how long it delivered."""
-        if seconds >= self._delay_s:
+        if seconds >= self._waited_s:
             self._delay_s = SHORTEST_S
 
     def next_delay_s(self) -> float:
         """Seconds from now to the next try: the delay from the last one's end, 1 to 1.5 times."""
-        delay_s = min(LONGEST_S, self._delay_s * random.uniform(1.0, 1.5))
+        self._waited_s = min(LONGEST_S, self._delay_s * random.uniform(1.0, 1.5))
         self._delay_s = min(LONGEST_S, 2 * self._delay_s)
         since_s = self._clock() - self._tried_s
-        return max(delay_s, SHORTEST_S - since_s)
+        return max(self._waited_s, SHORTEST_S - since_s)

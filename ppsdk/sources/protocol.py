@@ -75,7 +75,7 @@ class Source(ABC):
     own_thread: bool = True
 
     def __init__(self, name: str, on_status: OnStatus | None = None) -> None:
-        """on_status: called with each StreamStatus, in the thread that reads."""
+        """on_status: called with each StreamStatus, in the thread that reads, or waits for it."""
         self.name = name
         self.counters = StreamCounters()
         self._status: StreamStatus | None = None
