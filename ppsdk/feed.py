@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from itertools import islice
 
 from ppsdk.motion import MotionGate
@@ -37,7 +38,7 @@ class Feed:
     """What waits to be computed of one stream: every window of a file, in its order; of a camera
     the newest one.
 
-    Opening and reading take place in their own threads, told of by `ready`; `close` may be called
+    Opening and reading take place in their own threads, told of by `ready`; `stop` may be called
     in any; all else is for the one that takes the clips.
     turn: when it was last given one.
     """
@@ -88,8 +89,10 @@ class Feed:
         """Cut what has been read; of a file, only up to the next clip. Returns how many windows of
         a camera were passed over. Raises what opening or reading has raised.
         """
-        source, reader = self.source, self._reader or self._start_reading()
-        if self._finished or source is None or reader is None:
+        if self._finished:
+            return 0
+        reader, source = self._reader or self._start_reading(), self.source
+        if reader is None or source is None:
             return 0
         self._meter.note_frames(source.counters.frames)
         if not source.keep_waiting():
@@ -108,10 +111,16 @@ class Feed:
         """The scores of the next clip."""
         clip, cut_s = self._clips.popleft()
         scores = self._windowing.score(clip)
-        newest_s = self.source.counters.newest_s if self.source else 0.0
-        lag_s = max(0.0, newest_s - float(clip.pts_s[-1]))
+        latency_s = time.monotonic() - cut_s
+        newest_s = clip.end_s
+        if self.source is not None:
+            newest_s = self.source.counters.newest_s
+            started_at = self.source.started_at
+            if started_at is not None:
+                now = datetime.now(timezone.utc)
+                latency_s = max(0.0, (now - started_at).total_seconds() - clip.end_s)
         with self._ready:
-            self._meter.note_window(latency_s=time.monotonic() - cut_s, lag_s=lag_s)
+            self._meter.note_window(latency_s=latency_s, lag_s=newest_s - float(clip.pts_s[-1]))
         return scores
 
     def fail(self, error: Exception) -> str:
@@ -150,12 +159,15 @@ class Feed:
         return self._reader
 
     def _new(self, reader: Reader[Kept], source: Source) -> Iterator[Kept]:
-        """Of a file, no more than the next clip needs: the rest waits where it is read."""
+        """Of a file, no more than the next clip needs: the rest waits where it is read; and no more
+        than a stride, so that one in which nothing moves does not hold up the others.
+        """
         if source.live:
             yield from reader.take()
             return
-        while not self._clips and reader.waiting:
-            yield from islice(reader, 1)
+        for _ in range(self._windowing.grid.stride_segments):
+            if not self._clips and reader.waiting:
+                yield from islice(reader, 1)
 
     def _offer(self, clip: Clip, source: Source) -> None:
         gate = self._windowing.gate

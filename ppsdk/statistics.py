@@ -26,8 +26,9 @@ class StreamStatistics:
 
     frames_per_s: decoded, over the last 10 s. frames, dropped, kept, repeated, skipped, opens: see
     `StreamCounters`. windows: given. still: windows not computed because nothing moved.
-    latency_p50_ms, latency_p95_ms: from the moment that a window's frames were there to its
-    scores, its waiting for a turn included, over the last 256 windows; 0 before any.
+    latency_p50_ms, latency_p95_ms: from the end of a camera's window to its scores, by the clock;
+    of a file, which waits, from when the window was cut. Its waiting for a turn is included. Over
+    the last 256 windows; 0 before any.
     lag_s: how far the last frame of the last window given was behind the newest one read then.
     error: why it failed.
     """

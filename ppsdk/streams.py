@@ -31,21 +31,19 @@ _LOOK_S = 0.25
 class StreamOptions:
     """One stream of several.
 
-    source, fps, realtime: as for `open_source`. name: of the source unless given; in windows,
-    events, statuses and statistics. roi: (x0, y0, x1, y1) in fractions of the picture, cut out
+    source, fps, realtime: as for `open_source`. name: in windows, events, statuses and statistics;
+    that of the source unless given. roi: (x0, y0, x1, y1) in fractions of the picture, cut out
     first.
     """
 
     source: SourceRef
-    name: str = ""
+    name: str | None = None
     roi: Roi | None = None
     fps: float | None = None
     realtime: bool = False
 
     def __post_init__(self) -> None:
         check_roi(self.roi)
-        if not self.name:
-            object.__setattr__(self, "name", source_name(self.source))
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,14 +88,14 @@ class Streams(Iterator[StreamWindow]):
         has ended, or failed, gives way.
         """
         options = source if isinstance(source, StreamOptions) else StreamOptions(source)
-        name = options.name
+        name = options.name or source_name(options.source)
         with self._ready:
             self._refuse_another(name)
         windowing = self._new_windowing(options.roi)
         with self._ready:
             self._refuse_another(name)
             self._past.pop(name, None)
-            self._feeds[name] = Feed(name, self._opener(options), windowing, self._ready)
+            self._feeds[name] = Feed(name, self._opener(name, options), windowing, self._ready)
             self._ready.notify_all()
         return name
 
@@ -220,10 +218,10 @@ class Streams(Iterator[StreamWindow]):
                 self._ready.wait(_LOOK_S)
             return bool(self._feeds or self._removed)
 
-    def _opener(self, options: StreamOptions) -> Callable[[], Source]:
+    def _opener(self, name: str, options: StreamOptions) -> Callable[[], Source]:
         def on_status(status: StreamStatus) -> None:
             if self._on_status is not None:
-                self._on_status(replace(status, source=options.name))
+                self._on_status(replace(status, source=name))
 
         return lambda: open_source(
             options.source,
