@@ -59,6 +59,7 @@ class Feed:
         self._cutter = WindowCutter(windowing.grid)
         self._clips: deque[tuple[Clip, float]] = deque()
         self._finished = False
+        self._late = 0
         self._meter = StreamMeter()
         self._reader: Reader[Kept] | None = None
         self._opening = Reader(self._opened(), capacity=1, ready=ready)
@@ -87,7 +88,8 @@ class Feed:
 
     def pull(self) -> int:
         """Cut what has been read; of a file, only up to the next clip. Returns how many windows of
-        a camera were passed over. Raises what opening or reading has raised.
+        a camera were passed over because they were not taken in time. Raises what opening or
+        reading has raised.
         """
         if self._finished:
             return 0
@@ -97,7 +99,7 @@ class Feed:
         self._meter.note_frames(source.counters.frames)
         if not source.keep_waiting():
             reader.close()
-        skipped = source.counters.skipped
+        late = self._late + self._cutter.passed_over
         for kept in self._new(reader, source):
             for clip in cut_batch(source, self._cutter, [kept]):
                 self._offer(clip, source)
@@ -105,7 +107,7 @@ class Feed:
             self._finished = True
             for clip in self._cutter.finish():
                 self._offer(clip, source)
-        return source.counters.skipped - skipped
+        return self._late + self._cutter.passed_over - late
 
     def give(self) -> WindowScores:
         """The scores of the next clip."""
@@ -176,5 +178,6 @@ class Feed:
             return
         if source.live and self._clips:
             source.counters.skipped += 1
+            self._late += 1
             self._clips.clear()
         self._clips.append((clip, time.monotonic()))

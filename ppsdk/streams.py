@@ -109,14 +109,15 @@ class Streams(Iterator[StreamWindow]):
                 raise ValueError(f"no stream {name!r}: there are {there}")
             self._past.pop(name, None)
             feed = self._feeds.pop(name, None)
-            self._removed += [feed] if feed else []
+            if feed is not None:
+                feed.closed = True
+                self._removed.append(feed)
+                self._ready.notify_all()
         if feed is not None:
             _close([feed])
-        with self._ready:
-            self._ready.notify_all()
 
     def statistics(self) -> dict[str, StreamStatistics]:
-        """Of each stream, by name, those that have ended or failed included."""
+        """Of each stream, by name; those that have ended or failed are there until `remove`."""
         with self._ready:
             now = {name: feed.statistics() for name, feed in self._feeds.items()}
             return {**self._past, **now}
