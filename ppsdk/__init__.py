@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ppsdk.recognizer import Recognizer
     from ppsdk.records import ActionEvent, Clip, Frame, StreamStatus, WindowScores
     from ppsdk.sources import LiveOptions, open_source
+    from ppsdk.statistics import StreamStatistics
+    from ppsdk.streams import StreamOptions, Streams, StreamWindow
 
 _HOME = {
     "ActionEvent": "ppsdk.records",
@@ -21,7 +23,11 @@ _HOME = {
     "Frame": "ppsdk.records",
     "LiveOptions": "ppsdk.sources",
     "Recognizer": "ppsdk.recognizer",
+    "StreamOptions": "ppsdk.streams",
+    "StreamStatistics": "ppsdk.statistics",
     "StreamStatus": "ppsdk.records",
+    "StreamWindow": "ppsdk.streams",
+    "Streams": "ppsdk.streams",
     "WindowScores": "ppsdk.records",
     "open_source": "ppsdk.sources",
     "sample_clip": "ppsdk.clips",
@@ -34,7 +40,11 @@ __all__ = [
     "LiveOptions",
     "ModelError",
     "Recognizer",
+    "StreamOptions",
+    "StreamStatistics",
     "StreamStatus",
+    "StreamWindow",
+    "Streams",
     "VideoError",
     "WindowScores",
     "__version__",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -27,26 +27,52 @@ def detect_events(
     neighbours. An event is given when it has ended, in the order of start times.
     started_at tells the wall-clock time of second 0 once it is known, None for files.
     """
-    pending: ActionEvent | None = None
+    detector: EventDetector | None = None
     try:
         for window in windows:
-            event = _event(window, source)
-            if pending is None:
-                pending = event
-            elif merge and _continues(pending, event):
-                pending = _joined(pending, event)
-            else:
-                if merge:
-                    pending, event = _apart(pending, event)
-                yield _with_wall_clock(pending, started_at())
-                pending = event
+            if detector is None:
+                detector = EventDetector(
+                    window.labels, source=source, started_at=started_at, merge=merge
+                )
+            yield from detector.update(window)
     except (VideoError, KeyboardInterrupt):
         # The stream is lost, or stopped by Ctrl-C; what it told before is not.
-        if pending is not None:
-            yield _with_wall_clock(pending, started_at())
+        yield from detector.close() if detector else []
         raise
-    if pending is not None:
-        yield _with_wall_clock(pending, started_at())
+    yield from detector.close() if detector else []
+
+
+class EventDetector:
+    """The same, window by window: `update` and `close` give the events that have ended."""
+
+    def __init__(
+        self,
+        labels: Sequence[str],
+        *,
+        source: str = "",
+        started_at: Callable[[], datetime | None] = lambda: None,
+        merge: bool = True,
+    ) -> None:
+        self.labels, self.source = tuple(labels), source
+        self._started_at, self._merge = started_at, merge
+        self._pending: ActionEvent | None = None
+
+    def update(self, window: WindowScores) -> list[ActionEvent]:
+        pending, event = self._pending, _event(window, self.source)
+        if pending is not None and self._merge and _continues(pending, event):
+            self._pending = _joined(pending, event)
+            return []
+        if pending is not None and self._merge:
+            pending, event = _apart(pending, event)
+        self._pending = event
+        return self._told(pending)
+
+    def close(self) -> list[ActionEvent]:
+        pending, self._pending = self._pending, None
+        return self._told(pending)
+
+    def _told(self, event: ActionEvent | None) -> list[ActionEvent]:
+        return [] if event is None else [_with_wall_clock(event, self._started_at())]
 
 
 def _event(window: WindowScores, source: str) -> ActionEvent:

@@ -213,7 +213,8 @@ def with_uint8_input(model: ov.Model, facts: ModelFacts) -> None:
     frames, _, height, width = clip.shape
     pixels = opset13.parameter([frames, height, width, 3], np.uint8, name="clip")
     pixels.output(0).set_names(clip.names)
-    rows = opset13.reshape(pixels, [frames, height, width * 3], False)
+    # 0: as many frames as come, where the trunk is cut off too.
+    rows = opset13.reshape(pixels, [0, height, width * 3], True)
     mean, std = (np.tile(255 * np.array(v, np.float32), width) for v in (facts.mean, facts.std))
     values = opset13.divide(opset13.subtract(opset13.convert(rows, "f32"), mean), std)
     ends = clip.get_target_inputs()
@@ -222,7 +223,7 @@ def with_uint8_input(model: ov.Model, facts: ModelFacts) -> None:
         bounds = [first.input_value(i).get_node().data.reshape(()) for i in range(1, 5)]
         values = opset13.fake_quantize(values, *bounds, first.get_attributes()["levels"])
         ends = first.output(0).get_target_inputs()
-    frame = opset13.reshape(values, [frames, height, width, 3], False)
+    frame = opset13.reshape(values, [0, height, width, 3], True)
     planes = opset13.transpose(frame, [0, 3, 1, 2])
     for end in ends:
         end.replace_source_output(planes.output(0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -16,12 +16,16 @@ from ppsdk.clips import sample_clip, sample_frames
 from ppsdk.errors import ModelError
 from ppsdk.events import detect_events
 from ppsdk.facts import ModelFacts
+from ppsdk.feed import Windowing
 from ppsdk.model import Network, Precision
+from ppsdk.motion import MotionGate
 from ppsdk.preprocess import check_roi, crop_for_model, cut_roi
 from ppsdk.records import ActionEvent, Clip, Frame, Image, Roi, WindowScores
 from ppsdk.sampling import Sampling, check_sampling
-from ppsdk.sources import Decoder, Source, SourceRef, open_source
+from ppsdk.sources import Decoder, LiveOptions, Source, SourceRef, open_source
+from ppsdk.sources.protocol import OnStatus
 from ppsdk.stream import window_clips
+from ppsdk.streams import StreamOptions, Streams
 from ppsdk.thinning import WindowGrid, check_seconds
 
 Item = TypeVar("Item")
@@ -191,6 +195,50 @@ class Recognizer:
         )
         return Stream(opened, events)
 
+    def streams(
+        self,
+        sources: Iterable[SourceRef | StreamOptions],
+        *,
+        length_s: float | None = None,
+        stride_s: float | None = None,
+        still_below: float | None = None,
+        live: LiveOptions | None = None,
+        on_status: OnStatus | None = None,
+    ) -> Streams:
+        """Windows of several streams in fair turns, as `StreamWindow(name, scores)`; use it as a
+        context manager. `add` and `remove` change the streams, `statistics` says how each fares,
+        `events` gives events instead.
+
+        sources: each as for `windows`, or `StreamOptions` for a name, a region of interest, fps or
+        real time. All are opened and read in threads of their own, iterables too; an open source
+        tells its own statuses. length_s, stride_s: as for `windows`. live: time-outs of cameras.
+        still_below: grey levels, 0 to 255; a window in which nothing changes by so much is not
+        computed, and counted (see `MotionGate`). Off unless given.
+        on_status: called with each `StreamStatus`, in whichever thread it comes about.
+
+        A file gives every window. A camera gives the newest one at each of its turns: where time
+        does not suffice for all, windows of all cameras come equally farther apart, which is told
+        as "overloaded" and "relieved". A source that cannot be opened, or breaks for good, is told
+        as "failed" and the others go on. It ends when no stream is left.
+        Raises ValueError for two streams of one name.
+        """
+        grid = self._grid(length_s, stride_s)
+
+        def new_windowing(roi: Roi | None) -> Windowing:
+            gate = None if still_below is None else MotionGate(still_below)
+            crop = partial(self._crop_roi, roi)
+            return Windowing(grid, crop, self._stream_scorer(grid), gate)
+
+        stride_s = grid.stride_segments * grid.segment_s
+        streams = Streams(new_windowing, stride_s=stride_s, live=live, on_status=on_status)
+        try:
+            for source in sources:
+                streams.add(source)
+        except BaseException:
+            streams.close()
+            raise
+        return streams
+
     def close(self) -> None:
         """Free the compiled model; using the recognizer afterwards raises ModelError."""
         self._network = None
@@ -205,10 +253,19 @@ class Recognizer:
         self, source: Source, grid: WindowGrid, roi: Roi | None
     ) -> Generator[WindowScores, None, None]:
         with source:
-            scorer = self._open_network().stream_scorer(stride_segments=grid.stride_segments)
+            score = self._stream_scorer(grid)
             for clip in window_clips(source, grid, partial(self._crop_roi, roi)):
-                self._open_network()  # an error where the recognizer was closed meanwhile
-                yield self._scores(clip, scorer.logits(clip.images, clip.frame_indices))
+                yield score(clip)
+
+    def _stream_scorer(self, grid: WindowGrid) -> Callable[[Clip], WindowScores]:
+        """For the windows of one stream, in their order."""
+        scorer = self._open_network().stream_scorer(stride_segments=grid.stride_segments)
+
+        def score(clip: Clip) -> WindowScores:
+            self._open_network()  # an error where the recognizer was closed meanwhile
+            return self._scores(clip, scorer.logits(clip.images, clip.frame_indices))
+
+        return score
 
     def _crop_roi(self, roi: Roi | None, image: Image) -> Image:
         return self._crop(cut_roi(image, roi))

@@ -13,7 +13,18 @@ from numpy.typing import NDArray
 Image = NDArray[np.uint8]
 Roi = tuple[float, float, float, float]
 StatusKind = Literal[
-    "lost", "restored", "frozen", "moving", "gap", "jump", "changed", "damaged", "clock"
+    "lost",
+    "restored",
+    "frozen",
+    "moving",
+    "gap",
+    "jump",
+    "changed",
+    "damaged",
+    "clock",
+    "failed",
+    "overloaded",
+    "relieved",
 ]
 
 
@@ -158,7 +169,9 @@ class StreamStatus:
     "frozen" and "moving" (the picture stood still to the pixel, and does no more), "gap" (no frame
     for longer than windows can bridge), "jump" (the stream's own clock went back, and goes on from
     there), "clock" (the machine's wall clock was set, or it slept), "changed" (another size,
-    rotation or pixel format), "damaged" (something did not decode and was passed over).
+    rotation or pixel format), "damaged" (something did not decode and was passed over). Of several
+    streams: "failed" (one could not be opened, or broke for good), "overloaded" and "relieved" (all
+    together get fewer windows than asked, and all of them again).
     at_s: seconds since the first frame, 0 before it. time: the wall clock then, ISO 8601.
     After "restored", "gap", "jump" and "clock", windows start anew.
     """
@@ -187,6 +200,7 @@ class StreamCounters:
     damaged: packets that did not decode, or reads that failed. opens: times that a live source was
     opened, or tried to. kept: frames kept for windows, one a segment. repeated: segments of windows
     without a frame of their own. skipped: windows of a live source passed over for newer ones.
+    newest_s: the time of the last frame read for windows, seconds since the first.
     """
 
     frames: int = 0
@@ -196,6 +210,7 @@ class StreamCounters:
     kept: int = 0
     repeated: int = 0
     skipped: int = 0
+    newest_s: float = 0.0
 
 
 @dataclass(frozen=True)

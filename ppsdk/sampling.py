@@ -98,9 +98,12 @@ class WindowCutter:
     given, nor one whose kept frames were dropped on their way here. What is left at the end of a
     run is given, marked partial, when it is more than half a window; at the end of a stream that
     gave no window at all, however little it is.
+
+    passed_over: windows that were not given for want of dropped frames.
     """
 
     def __init__(self, grid: WindowGrid) -> None:
+        self.passed_over = 0
         self._grid = grid
         self._kept: list[Kept] = []
         self._run = 0
@@ -116,7 +119,9 @@ class WindowCutter:
         if kept.segment > self._next:
             # Some were dropped: on with the first window that needs none of them.
             stride = self._grid.stride_segments
-            self._start = max(self._start, -(-kept.segment // stride) * stride)
+            start = max(self._start, -(-kept.segment // stride) * stride)
+            self.passed_over += (start - self._start) // stride
+            self._start = start
         if kept.segment < self._start or kept.segment > self._next:
             # Between windows: only the last frame before one can be used, to fill a gap.
             self._kept.clear()

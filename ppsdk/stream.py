@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 
-from ppsdk.records import Clip, Image
+from ppsdk.records import Clip, Frame, Image
 from ppsdk.sampling import WindowCutter
 from ppsdk.sources import Source
 from ppsdk.sources.reader import Reader
@@ -52,10 +52,11 @@ def read_kept(
 
 def cut_batch(source: Source, cutter: WindowCutter, batch: list[Kept]) -> list[Clip]:
     """The windows that a batch completes; of a camera only the newest, the others are counted."""
+    passed_over = cutter.passed_over
     clips = [clip for kept in batch for clip in cutter.push(kept)]
     wanted = clips[-1:] if source.live else clips
     source.counters.kept += len(batch)
-    source.counters.skipped += len(clips) - len(wanted)
+    source.counters.skipped += len(clips) - len(wanted) + cutter.passed_over - passed_over
     source.counters.repeated += sum(clip.repeated for clip in wanted)
     return wanted
 
@@ -64,4 +65,10 @@ def _thinned(source: Source, grid: WindowGrid, shrink: Shrink) -> Generator[Kept
     def on_gap(from_s: float, to_s: float) -> None:
         source.report("gap", to_s, f"no frame for {to_s - from_s:.1f} s")
 
-    return thin(source.frames(), grid, shrink, on_gap)
+    return thin(_timed(source), grid, shrink, on_gap)
+
+
+def _timed(source: Source) -> Iterator[Frame]:
+    for frame in source.frames():
+        source.counters.newest_s = frame.pts_s
+        yield frame

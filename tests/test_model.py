@@ -5,6 +5,8 @@ import threading
 
 import numpy as np
 import openvino as ov
+import openvino.properties as props
+import openvino.properties.hint as hints
 import pytest
 
 from ppsdk import ModelError, Recognizer
@@ -102,6 +104,13 @@ def test_execution_is_f32_unless_asked_otherwise(small_dir):
     """The CPU plugin's own default is bf16 where the CPU has it."""
     with Recognizer(small_dir) as recognizer:
         assert recognizer.precision_executed == "f32"
+
+
+def test_capped_threads_are_not_pinned(small_dir):
+    """Two processes with one thread each would share a core, and leave the others idle."""
+    network = Network(small_dir, num_threads=1)
+    assert network._compiled.get_property(hints.enable_cpu_pinning) is False
+    assert network._compiled.get_property(props.inference_num_threads) == 1
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,7 +22,9 @@ from ppsdk.cli.shared import (
     print_json,
     progress,
     sampling_option,
+    several_options,
     source_options,
+    stream_options,
     threads_option,
 )
 from ppsdk.errors import VideoError
@@ -63,16 +68,17 @@ def classify(
 
 
 @click.command()
-@click.argument("source")
+@click.argument("sources", nargs=-1, required=True)
 @model_option
 @click.option("--length-s", type=SECONDS, help="Window, seconds; the model's own unless given.")
 @click.option("--stride-s", type=SECONDS, help="Time between windows, seconds.")
 @click.option("--no-merge", is_flag=True, help="One event a window.")
 @source_options
+@several_options
 @threads_option
 @precision_option
 def run(
-    source: str,
+    sources: tuple[str, ...],
     model_dir: Path,
     length_s: float | None,
     stride_s: float | None,
@@ -81,22 +87,40 @@ def run(
     wait: bool,
     timeout_s: float,
     fps: float | None,
+    rois: tuple[tuple[str, float, float, float, float], ...],
+    still_below: float | None,
+    statistics: bool,
     threads: int | None,
     precision: Literal["f32", "bf16", "f16"],
-) -> None:
-    """Print the events of SOURCE (a file, a camera index, a URL, a folder of pictures) as JSON
-    lines, as they end. A camera that is lost is opened again; stderr says so.
+) -> int:
+    """Print the events of SOURCES (files, camera indices, URLs, folders of pictures) as JSON lines,
+    as they end. A camera that is lost is opened again; stderr says so. Several take turns; one that
+    fails does not stop the others.
     """
     from ppsdk.sources import LiveOptions, open_source
 
+    options = stream_options(sources, rois, fps=fps, realtime=realtime)
     live = LiveOptions(open_timeout_s=timeout_s, read_timeout_s=timeout_s, wait=wait)
-    with (
-        open_recognizer(model_dir, threads, precision) as recognizer,
-        open_source(source, fps=fps, realtime=realtime, live=live) as opened,
-    ):
-        events = recognizer.events(opened, length_s=length_s, stride_s=stride_s, merge=not no_merge)
-        for event in events:
-            print_json(event.to_dict())
+    with ExitStack() as stack:
+        recognizer = stack.enter_context(open_recognizer(model_dir, threads, precision))
+        if len(sources) == 1:
+            # Nobody waits for another one: what cannot be opened is an error at once.
+            opened = open_source(sources[0], fps=fps, realtime=realtime, live=live)
+            options = [replace(options[0], source=stack.enter_context(opened))]
+        streams = stack.enter_context(
+            recognizer.streams(
+                options, length_s=length_s, stride_s=stride_s, still_below=still_below, live=live
+            )
+        )
+        try:
+            for event in streams.events(merge=not no_merge):
+                print_json(event.to_dict())
+        finally:
+            fares = streams.statistics()
+            if statistics:
+                for fare in fares.values():
+                    click.echo(json.dumps(fare.to_dict(), ensure_ascii=False), err=True)
+    return 1 if any(fare.error for fare in fares.values()) else 0
 
 
 @click.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -13,6 +13,8 @@ import click
 
 if TYPE_CHECKING:
     from ppsdk.recognizer import Recognizer
+    from ppsdk.records import Roi
+    from ppsdk.streams import StreamOptions
 
 Item = TypeVar("Item")
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -60,6 +62,49 @@ def source_options(command: Command) -> Command:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def several_options(command: Command) -> Command:
+    """--roi, --still-below and --statistics: what each of several streams may have."""
+    options = (
+        click.option(
+            "--roi",
+            "rois",
+            type=(str, float, float, float, float),
+            multiple=True,
+            metavar="SOURCE X0 Y0 X1 Y1",
+            help="Look at this part of a source, in fractions of its picture.",
+        ),
+        click.option(
+            "--still-below",
+            type=click.FloatRange(min=0, max=255, min_open=True),
+            metavar="LEVELS",
+            help="Do not compute windows in which nothing changes by so many grey levels.",
+        ),
+        click.option("--statistics", is_flag=True, help="At the end, say how each source fared."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def stream_options(
+    sources: Sequence[str],
+    rois: Sequence[tuple[str, float, float, float, float]],
+    *,
+    fps: float | None,
+    realtime: bool,
+) -> list[StreamOptions]:
+    from ppsdk.streams import StreamOptions
+
+    roi_of: dict[str, Roi] = {source: (x0, y0, x1, y1) for source, x0, y0, x1, y1 in rois}
+    for source in roi_of:
+        if source not in sources:
+            raise click.UsageError(f"--roi is for {source!r}: must be one of the sources")
+    return [
+        StreamOptions(source, roi=roi_of.get(source), fps=fps, realtime=realtime)
+        for source in sources
+    ]
 
 
 def fail(message: str, code: int) -> int:

@@ -11,6 +11,7 @@ from typing import Literal
 from ppsdk.errors import VideoError
 from ppsdk.records import Frame, Image
 from ppsdk.sources.connection import LiveOptions
+from ppsdk.sources.credentials import without_credentials
 from ppsdk.sources.protocol import OnStatus, Source, VideoFile
 from ppsdk.sources.realtime import Realtime
 
@@ -21,7 +22,15 @@ LAST_CAMERA = 99
 DECODERS = ("auto", "pyav", "decord", "opencv")
 _URL = re.compile(r"(rtsps?|rtmps?|https?|udp|tcp|srt|rtp)://", re.IGNORECASE)
 
-__all__ = ["LiveOptions", "Source", "SourceRef", "VideoFile", "open_file", "open_source"]
+__all__ = [
+    "LiveOptions",
+    "Source",
+    "SourceRef",
+    "VideoFile",
+    "open_file",
+    "open_source",
+    "source_name",
+]
 
 
 def open_source(
@@ -55,6 +64,17 @@ def open_source(
         raise ValueError(f"fps is {fps!r}: must be a number above 0")
     source = _open(ref, decoder, fps, live, on_status)
     return Realtime(source) if realtime and not source.live else source
+
+
+def source_name(ref: SourceRef) -> str:
+    """What the source that is opened for it calls itself."""
+    if isinstance(ref, Source):
+        return ref.name
+    if isinstance(ref, int) or (isinstance(ref, str) and ref.isdecimal() and not _exists(ref)):
+        return f"camera {int(ref)}"
+    if isinstance(ref, str) and _URL.match(ref):
+        return without_credentials(ref)
+    return os.fspath(ref) if isinstance(ref, (str, os.PathLike)) else "frames"
 
 
 def _open(

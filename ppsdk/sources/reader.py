@@ -8,7 +8,7 @@ import atexit
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 from weakref import WeakSet
 
@@ -91,9 +91,7 @@ class Reader(Iterator[Item], Generic[Item]):
 
     def close(self) -> None:
         """Returns within JOIN_S, whatever the thread is doing. What was not taken is gone."""
-        self._stop()
-        if threading.current_thread() is not self._thread:
-            self._thread.join(JOIN_S)
+        close_all([self])
 
     def __enter__(self) -> Reader[Item]:
         return self
@@ -155,11 +153,18 @@ class Reader(Iterator[Item], Generic[Item]):
             return not self._closed
 
 
-@atexit.register
-def _close_all() -> None:
-    """A thread that comes back from C++ (OpenCV) to a Python that has ended would abort it."""
-    readers = list(_open)
+def close_all(readers: Iterable[Reader[Any]]) -> None:
+    """Close all of them, within JOIN_S in all."""
+    readers = list(readers)
     for reader in readers:
         reader._stop()
+    deadline_s = time.monotonic() + JOIN_S
     for reader in readers:
-        reader._thread.join(JOIN_S / len(readers))
+        if threading.current_thread() is not reader._thread:
+            reader._thread.join(max(0.0, deadline_s - time.monotonic()))
+
+
+@atexit.register
+def _close_open() -> None:
+    """A thread that comes back from C++ (OpenCV) to a Python that has ended would abort it."""
+    close_all(_open)

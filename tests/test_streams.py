@@ -1,0 +1,413 @@
+"""Several streams through one model: turns, faults, changes while they run, and what is said."""
+
+import contextlib
+import itertools
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+from conftest import SYNTH
+from stallserver import Camera
+
+from ppsdk import Frame, LiveOptions, Recognizer, StreamOptions, open_source
+from ppsdk.demo.run import BUNDLED
+from ppsdk.overload import OverloadWatch
+from ppsdk.records import StreamCounters
+from ppsdk.statistics import StreamMeter
+
+QUICK = LiveOptions(open_timeout_s=1.0, read_timeout_s=1.0)
+SPAN = {"length_s": 0.8, "stride_s": 0.4}  # 8 segments of 0.1 s, 4 of them between windows
+
+
+@pytest.fixture(scope="module")
+def recognizer():
+    with Recognizer(BUNDLED, num_threads=1) as recognizer:
+        yield recognizer
+
+
+def pictures(count, *, moving_from=None, fps=10.0):
+    """Grey with noise of one level; from a frame on, a square of 16 x 16 in 112 x 112 moves."""
+    rng = np.random.default_rng(3)
+    for i in range(count):
+        image = rng.integers(100, 102, (112, 112, 3)).astype(np.uint8)
+        if moving_from is not None and i >= moving_from:
+            x = 4 * (i - moving_from) % 90
+            image[40:56, x : x + 16] = 220
+        yield Frame(image, i / fps)
+
+
+def alone(recognizer, source, **options):
+    return list(recognizer.windows(source, **SPAN, **options))
+
+
+def by_name(streams):
+    given = {}
+    for window in streams:
+        given.setdefault(window.name, []).append(window.scores)
+    return given
+
+
+def readers():
+    return [thread for thread in threading.enumerate() if thread.name == "ppsdk reader"]
+
+
+def no_readers_left():
+    deadline_s = time.monotonic() + 5
+    while readers() and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    return not readers()
+
+
+def test_each_stream_has_the_windows_that_it_has_alone(recognizer):
+    names = ["base_64.mp4", "vfr_10_then_50.mp4", "rot90.mp4"]
+    roi = (0.0, 0.0, 0.5, 1.0)
+    told = {name: alone(recognizer, SYNTH / name) for name in names}
+    told["left half"] = alone(recognizer, SYNTH / "base_64.mp4", roi=roi)
+    told["app"] = alone(recognizer, list(pictures(40, moving_from=0)))
+    sources = [StreamOptions(SYNTH / name, name=name) for name in names]
+    sources.append(StreamOptions(SYNTH / "base_64.mp4", name="left half", roi=roi))
+    sources.append(StreamOptions(pictures(40, moving_from=0), name="app"))
+    with recognizer.streams(sources, **SPAN) as streams:
+        given = by_name(streams)
+        fares = streams.statistics()
+    assert set(given) == set(told) == set(fares)
+    for name, windows in told.items():
+        assert len(windows) == len(given[name]) >= 2
+        for one, other in zip(windows, given[name], strict=True):
+            assert (one.start_s, one.end_s, one.partial) == (
+                other.start_s,
+                other.end_s,
+                other.partial,
+            )
+            assert one.frame_indices.tolist() == other.frame_indices.tolist()
+            assert np.abs(one.logits - other.logits).max() <= 1e-5
+        fare = fares[name]
+        assert (fare.state, fare.windows, fare.skipped) == ("ended", len(windows), 0)
+        assert 0 < fare.latency_p50_ms <= fare.latency_p95_ms
+    # 64 frames of 0.04 s in segments of 0.1 s, the last one of which is not full.
+    assert (fares["base_64.mp4"].frames, fares["base_64.mp4"].kept) == (64, 26)
+    assert fares["base_64.mp4"].lag_s == 0, "its last frame is in the last window"
+    differ = np.abs(told["left half"][0].logits - told["base_64.mp4"][0].logits).max()
+    assert differ > 0.01, "the region matters"
+
+
+def test_events_are_those_of_each_stream_alone(recognizer):
+    names = ["base_64.mp4", "vfr_10_then_50.mp4"]
+
+    def facts_of(events):
+        return [(e.source, e.label, e.start_s, e.end_s, e.score) for e in events]
+
+    told = [facts_of(recognizer.events(str(SYNTH / name), **SPAN)) for name in names]
+    with recognizer.streams([str(SYNTH / name) for name in names], **SPAN) as streams:
+        events = facts_of(streams.events())
+    for one, name in zip(told, names, strict=True):
+        assert [e[:4] for e in events if e[0].endswith(name)] == [e[:4] for e in one]
+    assert len(events) == sum(map(len, told))
+
+
+def test_under_overload_cameras_get_the_newest_windows_in_even_turns_and_it_is_said_once(
+    recognizer,
+):
+    """The app takes 0.1 s for a window; four cameras have ten a second each."""
+    statuses, counts, behind = [], Counter(), []
+    with contextlib.ExitStack() as stack:
+        cameras = [stack.enter_context(Camera("live")) for _ in range(4)]
+        of_url = {camera.url: camera for camera in cameras}
+        streams = stack.enter_context(
+            recognizer.streams(
+                of_url, length_s=0.8, stride_s=0.1, live=QUICK, on_status=statuses.append
+            )
+        )
+        while {fare.state for fare in streams.statistics().values()} != {"running"}:
+            next(streams)
+        for window in itertools.islice(streams, 65):
+            counts[window.name] += 1
+            behind.append(of_url[window.name].sent - int(window.scores.frame_indices[-1]))
+            time.sleep(0.1)
+        fares = streams.statistics()
+        assert streams.overloads == 1
+    assert len(counts) == 4 and max(counts.values()) - min(counts.values()) <= 2
+    assert np.median(behind) <= 10, "frames; it takes 0.4 s, or 10 frames, until it is its turn"
+    assert [(status.kind, status.source) for status in statuses] == [("overloaded", "streams")]
+    assert "windows of the 4 live streams come" in statuses[0].reason
+    for fare in fares.values():
+        assert fare.skipped > 2 * fare.windows and fare.state == "running"
+
+
+def test_files_wait_for_their_turn_beside_a_camera(recognizer):
+    told = alone(recognizer, SYNTH / "base_64.mp4")
+    with Camera("live") as camera:
+        sources = [StreamOptions(SYNTH / "base_64.mp4", name="file"), camera.url]
+        with recognizer.streams(sources, **SPAN, live=QUICK) as streams:
+            given = Counter()
+            for window in streams:
+                given[window.name] += 1
+                time.sleep(0.2)
+                if given[camera.url] == 5 and given["file"] >= len(told):
+                    break
+            fares = streams.statistics()
+            assert abs(fares[camera.url].frames - camera.sent) <= 5
+    assert given["file"] == len(told) and fares["file"].skipped == 0
+
+
+def test_dead_sources_harm_no_other_and_are_reported(recognizer):
+    statuses = []
+    with Camera("live") as living, Camera("never") as dead, Camera("flaky") as flaky:
+        secret = dead.url.replace("http://", "http://me:secret@")
+        sources = [living.url, secret, StreamOptions(flaky.url, name="door"), "missing.mp4"]
+        with recognizer.streams(
+            [*sources, StreamOptions(broken(), name="app")],
+            **SPAN,
+            live=QUICK,
+            on_status=statuses.append,
+        ) as streams:
+            given = []
+            for window in streams:
+                given.append(window)
+                if window.name == living.url and window.scores.start_s >= 2.8:
+                    break
+            fares = streams.statistics()
+    failed = {s.source: s.reason for s in statuses if s.kind == "failed"}
+    assert failed == {
+        dead.url: "cannot open (no answer for 1 s)",
+        "missing.mp4": "no such file",
+        "app": "the app's camera is gone",
+    }
+    assert {name: fare.error for name, fare in fares.items() if fare.state == "failed"} == failed
+    door = [status.kind for status in statuses if status.source == "door"]
+    assert door[:2] == ["lost", "restored"]
+    # Of 8: if the others held it up, there would be two less for the dead camera alone.
+    assert sum(window.name == living.url for window in given) >= 7
+    assert sum(window.name == "app" for window in given) == 2, "of what came before the error"
+    assert "secret" not in str(statuses) + str(fares)
+
+
+def broken():
+    """1.3 s of an app's frames, whose last two tenths it never completes."""
+    yield from pictures(14, moving_from=0)
+    raise RuntimeError("the app's camera is gone")
+
+
+def test_a_camera_that_is_waited_for_holds_up_nobody(recognizer):
+    statuses = []
+    options = LiveOptions(open_timeout_s=0.5, read_timeout_s=0.5, wait=True)
+    with Camera("never") as dead, Camera("live") as living:
+        with recognizer.streams(
+            [dead.url, living.url], **SPAN, live=options, on_status=statuses.append
+        ) as streams:
+            first = list(itertools.islice(streams, 4))
+    assert {window.name for window in first} == {living.url}
+    assert [(status.kind, status.source) for status in statuses] == [("lost", dead.url)]
+
+
+def test_streams_come_and_go_while_others_run(recognizer):
+    with Camera("live") as one, Camera("live") as other:
+        with recognizer.streams([one.url], **SPAN, live=QUICK) as streams:
+            events = streams.events()
+            threading.Thread(target=change, args=(streams, one, other), daemon=True).start()
+            told = list(events)
+    spans = {event.source: (event.start_s, event.end_s) for event in reversed(told)}
+    assert set(spans) == {one.url, other.url}, "what is open when a stream goes is given"
+    assert not streams.statistics() and no_readers_left()
+
+
+def change(streams, one, other):
+    def wait_for(name):
+        while streams.statistics()[name].windows < 3:
+            time.sleep(0.02)
+
+    wait_for(one.url)
+    streams.add(other.url)
+    wait_for(other.url)
+    streams.remove(one.url)
+    wait_for(other.url)
+    streams.remove(other.url)
+
+
+def test_adding_and_removing_streams_leaves_no_thread_behind(recognizer):
+    long = SYNTH / "long_3000.mp4"
+    with Camera("live") as camera:
+        with recognizer.streams([camera.url], **SPAN, live=QUICK) as streams:
+            for i in range(50):
+                name = streams.add(StreamOptions(long, name=f"file {i}"))
+                if i % 10 == 0:
+                    assert any(window.name == name for window in itertools.islice(streams, 30))
+                streams.remove(name)
+            assert set(streams.statistics()) == {camera.url}
+            assert len(list(itertools.islice(streams, 2))) == 2
+            deadline_s = time.monotonic() + 5
+            while len(readers()) > 1 and time.monotonic() < deadline_s:
+                time.sleep(0.05)
+            assert len(readers()) == 1, "the camera's"
+    assert no_readers_left()
+
+
+@pytest.mark.parametrize("mode", ["never", "stall", "live"])
+def test_closing_from_another_thread_ends_it_within_a_second(recognizer, mode):
+    options = LiveOptions(wait=True)
+    with Camera(mode) as camera, Camera("never") as silent:
+        streams = recognizer.streams([camera.url, silent.url], **SPAN, live=options)
+        ended = threading.Event()
+
+        def read():
+            list(streams.events())
+            ended.set()
+
+        threading.Thread(target=read, daemon=True).start()
+        time.sleep(1)
+        start_s = time.monotonic()
+        streams.close()
+        assert time.monotonic() - start_s < 1 and ended.wait(1)
+        assert list(streams) == []
+        with pytest.raises(ValueError, match="the streams are closed"):
+            streams.add("a.mp4")
+
+
+def test_a_source_that_the_app_closes_ends_by_itself(recognizer):
+    with Camera("live") as camera:
+        source = open_source(camera.url, live=QUICK)
+        with recognizer.streams([source], **SPAN) as streams:
+            assert next(streams).name == camera.url
+            threading.Timer(0.5, source.close).start()
+            list(streams)
+            assert streams.statistics()[camera.url].state == "ended"
+
+
+def test_a_still_scene_costs_nothing(recognizer):
+    told = alone(recognizer, list(pictures(60)))
+    still = StreamOptions(pictures(60), name="still")
+    with recognizer.streams([still], **SPAN, still_below=8) as streams:
+        assert list(streams) == []
+        fare = streams.statistics()["still"]
+    assert (fare.windows, fare.still, fare.frames) == (0, len(told), 60)
+
+
+def test_a_start_after_stillness_is_seen_as_early_as_without_a_gate(recognizer):
+    """One frame a segment; the square is there from frame 30 on. Window k has the frames 4k to
+    4k + 7: those from 6 on, which begins with frame 24, have some of it.
+    """
+    told = alone(recognizer, list(pictures(60, moving_from=30)))
+    source = StreamOptions(pictures(60, moving_from=30), name="app")
+    with recognizer.streams([source], **SPAN, still_below=8) as streams:
+        given = [window.scores for window in streams]
+        fare = streams.statistics()["app"]
+    assert given[0].frame_indices.tolist() == list(range(24, 32))
+    assert fare.still == 6 and len(given) == len(told) - 6
+    for one, other in zip(told[6:], given, strict=True):
+        assert one.start_s == other.start_s
+        assert np.abs(one.logits - other.logits).max() <= 1e-5
+
+
+def test_what_contradicts_itself_is_refused(recognizer):
+    video = SYNTH / "base_64.mp4"
+    with pytest.raises(ValueError, match="two streams are called .*base_64.mp4'"):
+        recognizer.streams([video, str(video)])
+    with pytest.raises(ValueError, match="still_below is 300: must be more than 0 grey levels"):
+        recognizer.streams([video], still_below=300)
+    with pytest.raises(ValueError, match="roi is"):
+        StreamOptions(video, roi=(0, 0, 2, 1))
+    with recognizer.streams([StreamOptions(video, name="a"), 97]) as streams:
+        with pytest.raises(ValueError, match="no stream 'b': there are a, camera 97"):
+            streams.remove("b")
+    assert no_readers_left()
+
+
+def test_a_stream_that_has_ended_gives_way_to_another_of_its_name(recognizer):
+    video = SYNTH / "base_64.mp4"
+    with Camera("live") as camera:
+        with recognizer.streams([camera.url, "missing.mp4"], **SPAN, live=QUICK) as streams:
+            next(streams)
+            assert streams.statistics()["missing.mp4"].state == "failed"
+            streams.add(StreamOptions(video, name="missing.mp4"))
+            assert any(window.name == "missing.mp4" for window in itertools.islice(streams, 20))
+
+
+def test_rates_are_of_the_last_ten_seconds_and_latencies_percentiles():
+    now = [0.0]
+    meter = StreamMeter(clock=lambda: now[0])
+    counters = StreamCounters()
+    for second in range(1, 41):
+        now[0] = float(second)
+        counters.frames += 10 if second <= 20 else 25
+        meter.note_frames(counters.frames)
+    for i in range(1, 101):
+        meter.note_window(latency_s=i / 1000, lag_s=0.3)
+    told = meter.statistics("a", "running", counters, None)
+    assert told.frames_per_s == 25 and told.windows == 100 and told.lag_s == 0.3
+    assert told.latency_p50_ms == pytest.approx(50.5)
+    assert told.latency_p95_ms == pytest.approx(95.05)
+    assert json.loads(json.dumps(told.to_dict()))["frames"] == 20 * 10 + 20 * 25
+
+
+def test_overload_is_told_when_it_begins_and_when_it_ends():
+    """Two streams at a stride of half a second; time for 4 windows a second, 2, and 4 again."""
+    now, told = [0.0], []
+    watch = OverloadWatch(0.5, clock=lambda: now[0])
+    for tick in range(1, 301):
+        now[0] = tick / 4
+        if 80 < tick <= 160 and tick % 2:
+            watch.note_skipped(1)
+        else:
+            watch.note_given()
+        if watch.changed():
+            told.append((now[0], watch.overloaded, round(watch.stretch, 1)))
+    begin, end = told
+    assert 20 < begin[0] <= 22.5 and begin[1]
+    assert 45 <= end[0] <= 46 and end[1:] == (False, 1.0), "five seconds after the last one"
+
+
+def test_a_hiccup_is_no_overload():
+    now = [0.0]
+    watch = OverloadWatch(0.5, clock=lambda: now[0])
+    for tick in range(1, 101):
+        now[0] = tick / 4
+        watch.note_given()
+        if tick == 50:
+            watch.note_skipped(2)
+        assert not watch.changed()
+
+
+def run(*arguments):
+    command = [sys.executable, "-m", "ppsdk", "run", "--model", BUNDLED, *arguments]
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True)
+
+
+def test_run_with_several_sources(recognizer):
+    video = str(SYNTH / "base_64.mp4")
+    roi = (0.0, 0.0, 0.5, 1.0)
+    told = [e.label for e in recognizer.events(video, roi=roi, merge=False)]
+    done = run(video, "missing.mp4", "--no-merge", "--statistics", "--roi", video, *roi)
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [event["label"] for event in events] == told
+    assert {event["source"] for event in events} == {video}
+    error, *fares = done.stderr.splitlines()
+    assert done.returncode == 1 and error == "ERROR: missing.mp4: failed: no such file"
+    states = {fare["name"]: fare["state"] for fare in map(json.loads, fares)}
+    assert states == {video: "ended", "missing.mp4": "failed"}
+
+
+def test_a_region_for_a_source_that_is_not_there_is_refused():
+    done = run("a.mp4", "b.mp4", "--roi", "c.mp4", 0, 0, 1, 1)
+    assert done.returncode == 2 and "must be one of the sources" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_ctrl_c_gives_what_is_open_and_ends_a_run_of_several():
+    with Camera("live") as camera, Camera("never") as dead:
+        command = [sys.executable, "-m", "ppsdk", "run", camera.url, dead.url, "--wait"]
+        command += ["--model", str(BUNDLED), "--length-s", "0.8", "--stride-s", "0.4"]
+        process = subprocess.Popen(command, stdout=-1, stderr=-1, text=True)
+        while camera.sent < 75:
+            time.sleep(0.05)
+        start_s = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        told, errors = process.communicate(timeout=10)
+    assert process.returncode == 130 and "Traceback" not in errors
+    assert time.monotonic() - start_s < 3
+    assert [json.loads(line)["source"] for line in told.splitlines()][-1:] == [camera.url]
