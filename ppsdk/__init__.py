@@ -11,6 +11,8 @@ from ppsdk.version import __version__
 
 if TYPE_CHECKING:
     from ppsdk.clips import sample_clip
+    from ppsdk.event_options import EventOptions
+    from ppsdk.events import EventDetector, detect_events
     from ppsdk.recognizer import Recognizer
     from ppsdk.records import ActionEvent, Clip, Frame, WindowScores
     from ppsdk.sources import open_source
@@ -18,9 +20,12 @@ if TYPE_CHECKING:
 _HOME = {
     "ActionEvent": "ppsdk.records",
     "Clip": "ppsdk.records",
+    "EventDetector": "ppsdk.events",
+    "EventOptions": "ppsdk.event_options",
     "Frame": "ppsdk.records",
     "Recognizer": "ppsdk.recognizer",
     "WindowScores": "ppsdk.records",
+    "detect_events": "ppsdk.events",
     "open_source": "ppsdk.sources",
     "sample_clip": "ppsdk.clips",
 }
@@ -28,12 +33,15 @@ _HOME = {
 __all__ = [
     "ActionEvent",
     "Clip",
+    "EventDetector",
+    "EventOptions",
     "Frame",
     "ModelError",
     "Recognizer",
     "VideoError",
     "WindowScores",
     "__version__",
+    "detect_events",
     "open_source",
     "sample_clip",
 ]

@@ -80,7 +80,7 @@ def test_commands_for_cameras(command, folder):
     with Camera("live", fps=50) as camera:
         words = shlex.split(re.sub(r"rtsp://\S+", camera.url, command))
         if words[0] == "ppsdk":
-            words += ["--no-merge", "--length-s", "1", "--stride-s", "1"]
+            words += ["--per-window", "--length-s", "1", "--stride-s", "1"]
         else:
             shutil.rmtree(folder / "model")
             assert (

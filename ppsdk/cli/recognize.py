@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from ppsdk.cli.event_options import chosen_options, event_options
 from ppsdk.cli.shared import (
     PATH,
     SECONDS,
@@ -66,7 +67,8 @@ def classify(
 @model_option
 @click.option("--length-s", type=SECONDS, help="Window, seconds; the model's own unless given.")
 @click.option("--stride-s", type=SECONDS, help="Time between windows, seconds.")
-@click.option("--no-merge", is_flag=True, help="One event a window.")
+@event_options
+@click.option("--show-options", is_flag=True, help="Print the event options in use, and go.")
 @threads_option
 @precision_option
 def run(
@@ -74,14 +76,24 @@ def run(
     model_dir: Path,
     length_s: float | None,
     stride_s: float | None,
-    no_merge: bool,
+    show_options: bool,
     threads: int | None,
     precision: Literal["f32", "bf16", "f16"],
 ) -> None:
-    """Print the events of SOURCE (a file, a camera index, a URL) as JSON lines, as they end."""
+    """Print the events of SOURCE (a file, a camera index, a URL) as JSON lines: as they start, go
+    on, and end.
+    """
     with open_recognizer(model_dir, threads, precision) as recognizer:
-        events = recognizer.events(source, length_s=length_s, stride_s=stride_s, merge=not no_merge)
-        for event in events:
+        facts = recognizer.facts
+        overlap = facts.stride_s / facts.length_s
+        step_s = stride_s or (facts.stride_s if length_s is None else length_s * overlap)
+        options = chosen_options(recognizer.labels, stride_s=step_s)
+        if show_options:
+            print_json(options.to_dict())
+            return
+        for event in recognizer.events(
+            source, length_s=length_s, stride_s=stride_s, options=options
+        ):
             print_json(event.to_dict())
 
 

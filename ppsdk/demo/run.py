@@ -13,6 +13,7 @@ from ppsdk.demo.film import film_scene
 from ppsdk.demo.render import Scene
 from ppsdk.demo.timeline import draw_timeline
 from ppsdk.demo.truth import event_f1, match_events, window_top1, write_truth
+from ppsdk.event_options import EventOptions
 from ppsdk.events import detect_events
 from ppsdk.intervals import LabelledSpan
 from ppsdk.recognizer import Recognizer
@@ -20,6 +21,7 @@ from ppsdk.records import ActionEvent, WindowScores
 
 BUNDLED = Path(__file__).parent / "bundled"
 NOTHING = "idle"  # is seen and scored, but is no event
+OPTIONS = EventOptions(background=(NOTHING,))
 Progress = Callable[[Iterable[Any], str], Iterable[Any]]
 
 
@@ -93,13 +95,21 @@ def watch(
     scene: Scene,
     on_event: Callable[[ActionEvent, LabelledSpan | None], None] = lambda event, nearest: None,
 ) -> DemoResult:
-    """Recognise the filmed scene as a stream, and compare with what really happened in it."""
+    """Recognise the filmed scene as a stream, and compare with what really happened in it.
+
+    on_event: is told of each event as it ends.
+    """
     spans = tuple(LabelledSpan(step.label, step.start_s, step.end_s) for step in scene.steps)
     truth = tuple(span for span in spans if span.label != NOTHING)
     windows: list[WindowScores] = []
     events: list[ActionEvent] = []
-    for event in detect_events(_noting(recognizer.windows(file), windows), source=file.name):
-        if event.label != NOTHING:
+    for event in detect_events(
+        _noting(recognizer.windows(file), windows),
+        labels=recognizer.labels,
+        options=OPTIONS,
+        source=file.name,
+    ):
+        if event.phase == "end":
             events.append(event)
             on_event(event, _nearest(event, truth))
     return DemoResult(tuple(events), truth, *window_top1(windows, spans))
