@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ppsdk.demo.annotate import write_annotated
+from ppsdk.demo.annotate import COLOURS, write_annotated
 from ppsdk.demo.film import film_scene
 from ppsdk.demo.render import Scene
-from ppsdk.demo.timeline import draw_timeline
-from ppsdk.demo.truth import event_f1, match_events, window_top1, write_truth
+from ppsdk.demo.truth import event_f1, window_top1, write_truth
 from ppsdk.event_options import EventOptions
 from ppsdk.events import detect_events
 from ppsdk.intervals import LabelledSpan
 from ppsdk.recognizer import Recognizer
 from ppsdk.records import ActionEvent, WindowScores
+from ppsdk.scoring.matching import match_events
+from ppsdk.scoring.recordings import Recording, told_events
+from ppsdk.scoring.timeline import draw_timeline
 
 BUNDLED = Path(__file__).parent / "bundled"
 NOTHING = "idle"  # is seen and scored, but is no event
@@ -84,7 +86,8 @@ def run_demo(
 
         result = watch(recognizer, out / "scene.mp4", scene, note)
     write_truth(result.truth, out / "truth.csv")
-    draw_timeline(result.events, result.truth, scene.length_s, out / "timeline.png")
+    watched = Recording("", result.truth, tuple(told_events(result.events)), scene.length_s)
+    draw_timeline([watched], out / "timeline.png", colours=COLOURS)
     write_annotated(out / "scene.mp4", result.events, result.truth, out / "annotated.mp4", progress)
     return result
 
