@@ -50,9 +50,11 @@ class Activity:
         passing = scores >= np.where(self._active, self._off, self._on)
         if scores.max() < self._unknown_below:
             passing[:] = False
-        if not self._independent and passing.any():
-            best = passing & (scores == scores[passing].max())
-            winner = np.flatnonzero(best & self._active if (best & self._active).any() else best)[0]
-            passing = np.arange(len(scores)) == winner
-        self._active = passing
-        return [int(i) for i in np.flatnonzero(passing)]
+        going_on = np.flatnonzero(passing)
+        if len(going_on) > 1 and not self._independent:
+            best = going_on[scores[going_on] == scores[going_on].max()]
+            before = best[self._active[best]]
+            going_on = (before if len(before) else best)[:1]
+        self._active = np.zeros(len(scores), bool)
+        self._active[going_on] = True
+        return going_on.tolist()

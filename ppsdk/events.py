@@ -156,8 +156,11 @@ class EventDetector:
 
     def _follow(self, scores: NDArray[np.float64], left_s: float, middle_s: float) -> None:
         """The window speaks from left_s to middle_s at least."""
-        self._note_runs(self._raw.update(scores), scores, left_s, middle_s)
-        active = set(self._smoothed.update(self._smoother.update(scores))) - self._background
+        supported = self._raw.update(scores)
+        self._note_runs(supported, scores, left_s, middle_s)
+        if self.options.smoothing != "none":
+            supported = self._smoothed.update(self._smoother.update(scores))
+        active = set(supported) - self._background
         self._events.fade(active, middle_s)
         for label_id in sorted(active):
             newest = Support(left_s, middle_s, float(scores[label_id]))

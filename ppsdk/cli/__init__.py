@@ -52,6 +52,7 @@ for command in (
     recognize.evaluate,
     recognize.inspect,
     events.evaluate_events,
+    events.tune,
     training.train,
     training.pretrain,
     demo.demo,

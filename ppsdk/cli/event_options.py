@@ -13,6 +13,7 @@ from ppsdk.cli.shared import PATH
 
 if TYPE_CHECKING:
     from ppsdk.event_options import EventOptions
+    from ppsdk.facts import ModelFacts
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 SCORE = click.FloatRange(0, 1)
@@ -52,6 +53,13 @@ def event_options(command: Command) -> Command:
     for option in reversed(OPTIONS):
         command = option(command)
     return command
+
+
+def stride_in_use(facts: ModelFacts, length_s: float | None, stride_s: float | None) -> float:
+    """Seconds; a given length with no stride keeps the model's overlap."""
+    if stride_s is not None:
+        return stride_s
+    return facts.stride_s * (1.0 if length_s is None else length_s / facts.length_s)
 
 
 def chosen_options(labels: Sequence[str], *, stride_s: float) -> EventOptions:

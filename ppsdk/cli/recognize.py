@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from ppsdk.cli.event_options import chosen_options, event_options
+from ppsdk.cli.event_options import chosen_options, event_options, stride_in_use
 from ppsdk.cli.shared import (
     PATH,
     SECONDS,
@@ -84,9 +84,7 @@ def run(
     on, and end.
     """
     with open_recognizer(model_dir, threads, precision) as recognizer:
-        facts = recognizer.facts
-        overlap = facts.stride_s / facts.length_s
-        step_s = stride_s or (facts.stride_s if length_s is None else length_s * overlap)
+        step_s = stride_in_use(recognizer.facts, length_s, stride_s)
         options = chosen_options(recognizer.labels, stride_s=step_s)
         if show_options:
             print_json(options.to_dict())

@@ -100,9 +100,9 @@ def tally(recording: Recording, label: str, *, collar_s: float = COLLAR_S) -> Ta
     )
 
 
-def sum_classes(tallies: Sequence[Tally]) -> Tally:
-    """Of several classes in the same recordings."""
-    return _sum(tallies, max((t.length_s for t in tallies), default=0.0))
+def sum_classes(tallies: Sequence[Tally], *, length_s: float) -> Tally:
+    """Of several classes in the same recordings, so many seconds of them."""
+    return _sum(tallies, length_s)
 
 
 def sum_recordings(tallies: Sequence[Tally]) -> Tally:
@@ -120,7 +120,8 @@ class EventEvaluation:
 
     @property
     def all(self) -> Tally:
-        return sum_classes(list(self.classes.values()))
+        length_s = sum(recording.length_s for recording in self.recordings)
+        return sum_classes(list(self.classes.values()), length_s=length_s)
 
     def to_dict(self) -> dict[str, Any]:
         return {

@@ -56,11 +56,12 @@ def told_events(records: Iterable[ActionEvent]) -> list[ToldEvent]:
     return sorted(events, key=lambda event: (event.start_s, event.end_s))
 
 
-def read_truth(file: Path) -> Truth:
+def read_truth(file: Path, *, labels: Sequence[str] | None = None) -> Truth:
     """Recording -> spans, of CSV with the columns label, start_s, end_s and, where there are more
     recordings than one, path; without it the recording is "".
 
-    Raises ValueError, naming the file and the line, for rows that are none.
+    Raises ValueError, naming the file and the line, for rows that are none, and for labels that are
+    not among `labels`.
     """
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
@@ -81,6 +82,11 @@ def read_truth(file: Path) -> Truth:
             raise ValueError(
                 f"{file}: line {number}: {row['label']!r} from {row['start_s']!r} to "
                 f"{row['end_s']!r}: must be a label and 0 <= start_s < end_s"
+            )
+        if labels is not None and row["label"] not in labels:
+            raise ValueError(
+                f"{file}: line {number}: label {row['label']!r} is not among the model's: "
+                f"{', '.join(labels[:10])}"
             )
         spans = truth.setdefault(row.get("path") or "", [])
         spans.append(LabelledSpan(row["label"], start_s, end_s))
