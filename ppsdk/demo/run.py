@@ -82,7 +82,8 @@ def run_demo(
 
         def note(event: ActionEvent, nearest: LabelledSpan | None) -> None:
             file.write(json.dumps(event.to_dict()) + "\n")
-            on_event(event, nearest)
+            if event.phase == "end":
+                on_event(event, nearest)
 
         result = watch(recognizer, out / "scene.mp4", scene, note)
     write_truth(result.truth, out / "truth.csv")
@@ -100,7 +101,7 @@ def watch(
 ) -> DemoResult:
     """Recognise the filmed scene as a stream, and compare with what really happened in it.
 
-    on_event: is told of each event as it ends.
+    on_event: is told of each event as it starts and ends, with the action that it overlaps most.
     """
     spans = tuple(LabelledSpan(step.label, step.start_s, step.end_s) for step in scene.steps)
     truth = tuple(span for span in spans if span.label != NOTHING)
@@ -114,7 +115,7 @@ def watch(
     ):
         if event.phase == "end":
             events.append(event)
-            on_event(event, _nearest(event, truth))
+        on_event(event, _nearest(event, truth))
     return DemoResult(tuple(events), truth, *window_top1(windows, spans))
 
 
