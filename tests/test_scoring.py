@@ -15,6 +15,7 @@ from ppsdk.scoring.recordings import (
     Recording,
     ToldEvent,
     join_recordings,
+    path_of,
     read_records,
     read_truth,
     told_events,
@@ -148,6 +149,16 @@ def test_events_go_to_the_recording_that_they_name(tmp_path):
     assert (two.name, two.truth, two.events, two.length_s) == ("v/b.mp4", (), (), 60)
     with pytest.raises(ValueError, match="events of 'c.mp4': the truth has v/a.mp4, v/b.mp4"):
         join_recordings(truth, [record("end", 0, 1, 3, 3, source="c.mp4")])
+
+
+def test_which_file_is_meant():
+    paths = ["day1/a.mp4", "day2/a.mp4", "b.mp4"]
+    assert path_of("/films/day2/a.mp4", paths) == "day2/a.mp4"
+    assert path_of("C:\\films\\b.mp4", paths) == "b.mp4"
+    assert path_of("a.mp4", ["a.mp4", "day1/a.mp4"]) == "a.mp4"
+    assert path_of("/films/ab.mp4", paths) is None
+    with pytest.raises(ValueError, match="'a.mp4' may be any of day1/a.mp4, day2/a.mp4"):
+        path_of("a.mp4", paths)
 
 
 @pytest.mark.parametrize(

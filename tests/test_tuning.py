@@ -1,6 +1,7 @@
 """Options that do best, where one can see which those are."""
 
 import random
+import shutil
 
 import numpy as np
 import pytest
@@ -116,6 +117,13 @@ def test_videos_by_the_names_in_the_truth(tmp_path, caplog):
     assert videos_of(tmp_path / "a.mp4", {"": spans})[0][1] == tuple(spans)
     with pytest.raises(ValueError, match="the truth names 'c.mp4': not there"):
         videos_of(tmp_path, {"c.mp4": spans})
+    (tmp_path / "deep" / "a.mp4").write_bytes(b"")
+    assert [spans for _, spans in videos_of(tmp_path, {"a.mp4": spans})] == [tuple(spans), (), ()]
+    assert videos_of(tmp_path / "a.mp4", {"a.mp4": spans}) == [(tmp_path / "a.mp4", tuple(spans))]
+    (tmp_path / "a.mp4").rename(tmp_path / "deep" / "c.mp4")
+    shutil.copytree(tmp_path / "deep", tmp_path / "more")
+    with pytest.raises(ValueError, match="'a.mp4' may be any of deep/a.mp4, more/a.mp4"):
+        videos_of(tmp_path, {"a.mp4": spans})
     with pytest.raises(ValueError, match="none: no videos"):
         videos_of(tmp_path / "none", {})
 

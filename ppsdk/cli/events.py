@@ -62,7 +62,7 @@ def evaluate_events(
 @click.argument("videos", type=PATH)
 @click.argument("truth", type=PATH)
 @model_option
-@click.option("--out", type=PATH, default="events.json", show_default=True)
+@click.option("--out", type=PATH, default="event-options.json", show_default=True)
 @click.option("--max-false-alarms", type=NUMBER, help="An hour: the best recall, not the best F1.")
 @click.option("--max-delay-s", type=SECONDS, help="Of the median event.")
 @click.option("--background", multiple=True, help="Label that is no event; may be repeated.")

@@ -132,18 +132,38 @@ def join_recordings(
     """
     if set(truth) <= {""}:
         return [_recording("", truth.get("", []), records, length_s)]
-    by_name = {PurePath(path).name: path for path in truth}
     of_path: dict[str, list[ActionEvent]] = {path: [] for path in truth}
     for record in records:
-        path = record.source if record.source in truth else by_name.get(_file_name(record.source))
+        path = path_of(record.source, truth)
         if path is None:
             raise ValueError(f"events of {record.source!r}: the truth has {', '.join(truth)}")
         of_path[path].append(record)
     return [_recording(path, spans, of_path[path], length_s) for path, spans in truth.items()]
 
 
-def _file_name(source: str) -> str:
-    return PurePath(source.replace("\\", "/")).name
+def path_of(name: str, paths: Iterable[str]) -> str | None:
+    """The one of paths that is the file `name`: they end alike as far as both tell, or else it is
+    the only one where the file is called so. None where there is none.
+
+    Raises ValueError where it may be several.
+    """
+    called_so = [path for path in paths if _parts(path)[:1] == _parts(name)[:1]]
+    alike = [path for path in called_so if _end_alike(name, path)] or called_so
+    if name in alike:
+        return name
+    if len(alike) > 1:
+        raise ValueError(f"{name!r} may be any of {', '.join(alike)}: give more of its path")
+    return alike[0] if alike else None
+
+
+def _end_alike(one: str, other: str) -> bool:
+    pairs = zip(_parts(one), _parts(other), strict=False)
+    return all(a == b for a, b in pairs)
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    """From the name of the file on upwards."""
+    return PurePath(path.replace("\\", "/")).parts[::-1]
 
 
 def _recording(

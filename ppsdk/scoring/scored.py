@@ -8,7 +8,7 @@ import os
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from ppsdk.intervals import LabelledSpan
 from ppsdk.manifest import VIDEO_SUFFIXES
 from ppsdk.recognizer import Recognizer
 from ppsdk.records import WindowScores
-from ppsdk.scoring.recordings import Truth
+from ppsdk.scoring.recordings import Truth, path_of
 
 Progress = Callable[[Iterable[Any], str], Iterable[Any]]
 log = logging.getLogger(__name__)
@@ -40,7 +40,8 @@ def videos_of(place: Path, truth: Truth) -> list[tuple[Path, tuple[LabelledSpan,
     """The video, or those in a folder, each with what happens in it; nothing does in a video that
     the truth does not name, and that is logged.
 
-    Raises ValueError where there are no videos, or the truth names one that is not there.
+    Raises ValueError where there are no videos, or the truth names one that is not there, or that
+    may be several of them.
     """
     if place.is_file():
         files = [place]
@@ -50,14 +51,18 @@ def videos_of(place: Path, truth: Truth) -> list[tuple[Path, tuple[LabelledSpan,
         raise ValueError(f"{place}: no videos ({', '.join(VIDEO_SUFFIXES)})")
     if set(truth) <= {""} and len(files) == 1:
         return [(files[0], tuple(truth.get("", ())))]
-    names = {PurePath(path).name: path for path in truth}
-    unknown = sorted(set(names) - {file.name for file in files})
-    if unknown:
-        raise ValueError(f"{place}: the truth names {', '.join(map(repr, unknown))}: not there")
-    for file in files:
-        if file.name not in names:
-            log.warning("%s: the truth has nothing that happens in it", file)
-    return [(file, tuple(truth.get(names.get(file.name, "-"), ()))) for file in files]
+    root = place if place.is_dir() else place.parent
+    by_name = {file.relative_to(root).as_posix(): file for file in files}
+    spans_of = {}
+    for path, spans in truth.items():
+        named = path_of(path, by_name)
+        if named is None:
+            raise ValueError(f"{place}: the truth names {path!r}: not there")
+        spans_of[named] = tuple(spans)
+    for name in by_name:
+        if name not in spans_of:
+            log.warning("%s: the truth has nothing that happens in it", by_name[name])
+    return [(file, spans_of.get(name, ())) for name, file in by_name.items()]
 
 
 def score_videos(
