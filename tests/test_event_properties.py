@@ -1,13 +1,16 @@
 """Whatever the scores and options: what every consumer of events may rely on."""
 
+import math
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ppsdk import EventDetector, EventOptions, WindowScores, detect_events
 
 LABELS = ("A", "B", "C")
+NO_SCORES = (math.nan, math.inf, -math.inf)
 SHORT_S = st.sampled_from([None, 0.0, 0.5, 1.0, 2.0, 3.3])
 
 
@@ -111,6 +114,24 @@ def test_online_is_offline_and_repetitions_change_nothing(windows, chosen, data)
             assert detector.update(window) == []
     online += detector.close()
     assert without_ids(online) == without_ids(detect(windows, chosen))
+
+
+@given(streams(), options(), st.data())
+def test_scores_that_are_none_change_nothing(windows, chosen, data):
+    detector = EventDetector(LABELS, options=chosen)
+    seen = []
+    for window in windows:
+        if data.draw(st.booleans()):
+            bad = data.draw(st.permutations([0.9, 0.5, data.draw(st.sampled_from(NO_SCORES))]))
+            with pytest.raises(ValueError, match="must be finite"):
+                detector.update(
+                    WindowScores.from_scores(
+                        bad, labels=LABELS, start_s=window.start_s, end_s=window.end_s
+                    )
+                )
+        seen += detector.update(window)
+    seen += detector.close()
+    assert without_ids(seen) == without_ids(detect(windows, chosen))
 
 
 @given(streams(), options())

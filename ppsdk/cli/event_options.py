@@ -80,7 +80,8 @@ def chosen_options(labels: Sequence[str], *, stride_s: float) -> EventOptions:
         options = stream_options(labels, stride_s=stride_s)
     if "on_threshold" in given and "off_threshold" not in given:
         # The other one may be above it.
-        given["off_threshold"] = min(options.off_threshold or 1.0, given["on_threshold"])
+        on, off = given["on_threshold"], options.off_threshold
+        given["off_threshold"] = on if off is None else min(off, on)
     if options.per_window or "per_window" in given:
         given.pop("off_threshold", None)
     options = replace(options, **given)

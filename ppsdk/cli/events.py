@@ -99,6 +99,7 @@ def tune(
     from ppsdk.scoring.tradeoff import draw_tradeoff
     from ppsdk.scoring.tuning import Goal, as_text, tune
 
+    out.parent.mkdir(parents=True, exist_ok=True)
     with open_recognizer(model_dir, threads, "f32") as recognizer:
         labels = recognizer.labels
         step_s = stride_in_use(recognizer.facts, length_s, stride_s)
