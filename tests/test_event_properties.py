@@ -4,12 +4,20 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ppsdk import EventDetector, EventOptions, WindowScores, detect_events
 
 LABELS = ("A", "B", "C")
+OF_A = {
+    "on_threshold": 0.6,
+    "off_threshold": 0.1,
+    "min_duration_s": 0.5,
+    "merge_gap_s": 2.0,
+    "cooldown_s": 0.0,
+    "max_duration_s": 5.0,
+}
 NO_SCORES = (math.nan, math.inf, -math.inf)
 SHORT_S = st.sampled_from([None, 0.0, 0.5, 1.0, 2.0, 3.3])
 
@@ -33,6 +41,7 @@ def options(draw):
         background=draw(st.sampled_from([(), ("C",)])),
         unknown_below=draw(st.sampled_from([None, 0.4])),
         independent=on is not None and draw(st.booleans()),
+        per_class={"A": OF_A} if draw(st.booleans()) else {},
     )
 
 
@@ -64,6 +73,7 @@ def shares(one, other):
     return min(one.end_s, other.end_s) - max(one.start_s, other.start_s) > 1e-9
 
 
+@settings(deadline=None)
 @given(streams(), options())
 def test_lifecycle(windows, chosen):
     records = detect(windows, chosen)
@@ -88,22 +98,24 @@ def test_lifecycle(windows, chosen):
     assert decided == sorted(decided)
 
 
+@settings(deadline=None)
 @given(streams(), options())
 def test_intervals(windows, chosen):
     ends = [record for record in detect(windows, chosen) if record.phase == "end"]
     for i, one in enumerate(ends):
         assert windows[0].start_s <= one.start_s < one.end_s <= windows[-1].end_s
         assert one.start_s <= one.decided_s
-        length_s = one.end_s - one.start_s
-        assert length_s >= (chosen.min_duration_s or 0) - 1e-4
-        assert chosen.max_duration_s is None or length_s <= chosen.max_duration_s + 1e-4
+        length_s, own = one.end_s - one.start_s, chosen.of_class(one.label)
+        assert length_s >= (own.min_duration_s or 0) - 1e-4
+        assert own.max_duration_s is None or length_s <= own.max_duration_s + 1e-4
         for other in ends[:i]:
             if one.label == other.label or not chosen.independent:
                 assert not shares(one, other)
             if one.label == other.label:
-                assert one.start_s - other.end_s >= (chosen.cooldown_s or 0) - 1e-4
+                assert one.start_s - other.end_s >= (own.cooldown_s or 0) - 1e-4
 
 
+@settings(deadline=None)
 @given(streams(), options(), st.data())
 def test_online_is_offline_and_repetitions_change_nothing(windows, chosen, data):
     detector = EventDetector(LABELS, options=chosen)
@@ -116,6 +128,7 @@ def test_online_is_offline_and_repetitions_change_nothing(windows, chosen, data)
     assert without_ids(online) == without_ids(detect(windows, chosen))
 
 
+@settings(deadline=None)
 @given(streams(), options(), st.data())
 def test_scores_that_are_none_change_nothing(windows, chosen, data):
     detector = EventDetector(LABELS, options=chosen)
@@ -134,6 +147,7 @@ def test_scores_that_are_none_change_nothing(windows, chosen, data):
     assert without_ids(seen) == without_ids(detect(windows, chosen))
 
 
+@settings(deadline=None)
 @given(streams(), options())
 def test_a_detector_that_was_closed_is_as_new(windows, chosen):
     detector = EventDetector(LABELS, options=chosen)
@@ -143,6 +157,7 @@ def test_a_detector_that_was_closed_is_as_new(windows, chosen):
     assert len(set(ids)) == len(ids)
 
 
+@settings(deadline=None)
 @given(streams(), options())
 def test_what_comes_later_changes_nothing_that_was_told(windows, chosen):
     half = len(windows) // 2
@@ -151,6 +166,7 @@ def test_what_comes_later_changes_nothing_that_was_told(windows, chosen):
     assert without_ids(detect(windows, chosen))[: len(told)] == without_ids(told)
 
 
+@settings(deadline=None)
 @given(streams())
 def test_all_options_off_covers_all_that_was_seen(windows):
     """Every instant of every window has one label: the lengths add up to what windows cover."""
