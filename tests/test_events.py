@@ -142,12 +142,31 @@ def test_smoothing_bridges_a_dip_and_drops_a_blip():
     assert len(ends(detect(dip, on_threshold=0.5))) == 3
 
 
+def test_smoothing_finds_what_no_window_says_alone():
+    """Means of two: C, then A with .45, then B; of the windows the second says B already, but by
+    then its time is A's.
+    """
+    rows = [[0.45, 0, 0.55], [0.45, 0.55, 0], [0, 0.9, 0.1]]
+    windows = [window(i, i + 1, scores) for i, scores in enumerate(rows)]
+    records = detect(windows, smoothing="mean", smoothing_windows=2)
+    assert ends(records) == [("C", 0, 1), ("A", 1, 2), ("B", 2, 3)]
+
+
 def test_an_exponential_average_by_hand():
     """Weight 2 / (3 + 1): .8, .4, .6, .3, .15: at or above .35 in the first three."""
     rows = [[0.8, 0, 0], [0, 0, 0], [0.8, 0, 0], [0, 0, 0], [0, 0, 0]]
     windows = [window(i, i + 1, scores) for i, scores in enumerate(rows)]
     records = detect(windows, on_threshold=0.35, smoothing="ema", smoothing_windows=3)
     assert ends(records) == [("A", 0, 3)] and records[-1].decided_s == 4
+
+
+def test_a_hole_is_bridged_by_the_classes_that_may():
+    """Nothing was seen from 1 to 3 s."""
+    options = {"merge_gap_s": 2, "per_class": {"A": {"merge_gap_s": 1}}}
+    b = [window(start, start + 1, row("B")) for start in (0, 3)]
+    assert ends(detect(b, **options)) == [("B", 0, 4)]
+    a = [window(start, start + 1, row("A")) for start in (0, 3)]
+    assert ends(detect(a, **options)) == [("A", 0, 1), ("A", 3, 4)]
 
 
 def test_a_long_event_is_cut():
