@@ -11,6 +11,8 @@ from ppsdk.version import __version__
 
 if TYPE_CHECKING:
     from ppsdk.clips import sample_clip
+    from ppsdk.event_options import EventOptions
+    from ppsdk.events import EventDetector, detect_events
     from ppsdk.recognizer import Recognizer
     from ppsdk.records import ActionEvent, Clip, Frame, StreamStatus, WindowScores
     from ppsdk.sources import LiveOptions, open_source
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 _HOME = {
     "ActionEvent": "ppsdk.records",
     "Clip": "ppsdk.records",
+    "EventDetector": "ppsdk.events",
+    "EventOptions": "ppsdk.event_options",
     "Frame": "ppsdk.records",
     "LiveOptions": "ppsdk.sources",
     "Recognizer": "ppsdk.recognizer",
@@ -29,6 +33,7 @@ _HOME = {
     "StreamWindow": "ppsdk.streams",
     "Streams": "ppsdk.streams",
     "WindowScores": "ppsdk.records",
+    "detect_events": "ppsdk.events",
     "open_source": "ppsdk.sources",
     "sample_clip": "ppsdk.clips",
 }
@@ -36,6 +41,8 @@ _HOME = {
 __all__ = [
     "ActionEvent",
     "Clip",
+    "EventDetector",
+    "EventOptions",
     "Frame",
     "LiveOptions",
     "ModelError",
@@ -48,6 +55,7 @@ __all__ = [
     "VideoError",
     "WindowScores",
     "__version__",
+    "detect_events",
     "open_source",
     "sample_clip",
 ]

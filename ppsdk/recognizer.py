@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ppsdk.clips import sample_clip, sample_frames
 from ppsdk.errors import ModelError
+from ppsdk.event_options import EventOptions
 from ppsdk.events import detect_events
 from ppsdk.facts import ModelFacts
 from ppsdk.feed import Windowing
@@ -180,18 +181,26 @@ class Recognizer:
         roi: Roi | None = None,
         decoder: Decoder = "auto",
         fps: float | None = None,
-        merge: bool = True,
+        options: EventOptions | None = None,
     ) -> Stream[ActionEvent]:
-        """Events of a stream: equal neighbouring windows merged, or one a window without merge.
+        """What happens in a stream, record by record: start, update, end.
 
-        The other arguments are those of `windows`. Live sources give wall-clock times as well.
+        options: when scores are an event; unless given, neighbouring windows with the same label
+        are one. The other arguments are those of `windows`. Live sources give wall-clock times as
+        well. Raises ValueError for options that name labels that the model has not.
         """
+        options = options or EventOptions()
+        options.check_labels(self.labels)
         windows = self.windows(
             source, length_s=length_s, stride_s=stride_s, roi=roi, decoder=decoder, fps=fps
         )
         opened = windows.source
         events = detect_events(
-            windows, source=opened.name, started_at=lambda: opened.started_at, merge=merge
+            windows,
+            labels=self.labels,
+            options=options,
+            source=opened.name,
+            started_at=lambda: opened.started_at,
         )
         return Stream(opened, events)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,12 @@ StatusKind = Literal[
     "overloaded",
     "relieved",
 ]
+Phase = Literal["start", "update", "end"]
+# over: its scores fell, or another class took over. gap: no windows for a while, or times that
+# jumped back. end: of the stream. error: the stream was lost. interrupted: the process was, and its
+# next start tells.
+EndedBy = Literal["over", "max_duration", "gap", "end", "error", "interrupted"]
+EVENT_VERSION = 1
 
 
 class Frame:
@@ -112,17 +119,38 @@ class WindowScores:
 
     logits: float32 (classes,), before softmax. labels: the class names, in the order of logits.
     start_s, end_s, frame_indices, partial, repeated: those of the clip.
+    are_scores: there are no logits, what stands for them are scores already: see `from_scores`.
     """
 
-    logits: NDArray[np.float32]
+    logits: NDArray[np.floating[Any]]
     labels: tuple[str, ...]
     start_s: float
     end_s: float
     frame_indices: NDArray[np.int64]
     partial: bool = False
     repeated: int = 0
+    are_scores: bool = False
+
+    @classmethod
+    def from_scores(
+        cls,
+        scores: Sequence[float] | NDArray[np.floating[Any]],
+        *,
+        labels: Sequence[str],
+        start_s: float,
+        end_s: float,
+    ) -> WindowScores:
+        """Scores from elsewhere, one a label; they need not sum to one."""
+        given = np.array(scores, np.float64)
+        no_frames = np.zeros(0, np.int64)
+        return cls(given, tuple(labels), start_s, end_s, no_frames, are_scores=True)
 
     def __post_init__(self) -> None:
+        if not (np.isfinite([self.start_s, self.end_s]).all() and self.start_s < self.end_s):
+            raise ValueError(
+                f"WindowScores from {self.start_s} s to {self.end_s} s: must be finite, and end "
+                "after it starts"
+            )
         if self.logits.shape != (len(self.labels),):
             raise ValueError(
                 f"WindowScores: logits {self.logits.shape} for {len(self.labels)} labels: "
@@ -130,8 +158,10 @@ class WindowScores:
             )
 
     @cached_property
-    def scores(self) -> NDArray[np.float32]:
-        """float32 (classes,): softmax of the logits, 0 to 1, summing to 1."""
+    def scores(self) -> NDArray[np.floating[Any]]:
+        """float32 (classes,): softmax of the logits, 0 to 1, summing to 1; or those given."""
+        if self.are_scores:
+            return self.logits
         powers = np.exp(self.logits - self.logits.max())
         return (powers / powers.sum()).astype(np.float32)
 
@@ -215,9 +245,12 @@ class StreamCounters:
 
 @dataclass(frozen=True)
 class ActionEvent:
-    """An action and when it took place.
+    """One record of an action: that it started, goes on, or ended.
 
-    score: the best of its windows, 0 to 1. start_s, end_s: seconds since the first frame.
+    id: the same in all its records. sequence: 0 for the first of them, one more for each.
+    score: the best of its windows, 0 to 1. start_s, end_s: seconds since the first frame, of the
+    action; end_s of one that goes on is how far it reaches at least. decided_s: the end of the
+    window that settled it. ended_by: why, for "end" only.
     start_time, end_time: ISO 8601 wall-clock times, for live sources only.
     """
 
@@ -230,27 +263,60 @@ class ActionEvent:
     source: str
     start_time: str | None = field(default=None)
     end_time: str | None = field(default=None)
+    phase: Phase = "end"
+    sequence: int = 0
+    decided_s: float | None = None
+    ended_by: EndedBy | None = None
 
     def __post_init__(self) -> None:
-        if not self.start_s < self.end_s:
+        if not self.start_s <= self.end_s or (self.phase == "end" and self.start_s == self.end_s):
             raise ValueError(
                 f"ActionEvent {self.label!r} from {self.start_s} s to {self.end_s} s: "
                 "must end after it starts"
             )
+        if self.phase not in get_args(Phase):
+            choices = ", ".join(get_args(Phase))
+            raise ValueError(f"ActionEvent.phase is {self.phase!r}: must be one of {choices}")
+
+    def with_wall_clock(self, started_at: datetime | None) -> ActionEvent:
+        """With start_time and end_time where the time of second 0 is known."""
+        if started_at is None:
+            return self
+        times = (started_at + timedelta(seconds=s) for s in (self.start_s, self.end_s))
+        start_time, end_time = (time.isoformat() for time in times)
+        return replace(self, start_time=start_time, end_time=end_time)
 
     def to_dict(self) -> dict[str, Any]:
-        """The event as JSON-ready values; wall-clock times only where there are any."""
-        times = {"start_time": self.start_time, "end_time": self.end_time}
-        return {
+        """The event as JSON-ready values, see event.schema.json; those that are None left out."""
+        told = {
+            "version": EVENT_VERSION,
             "id": self.id,
+            "phase": self.phase,
+            "sequence": self.sequence,
             "label": self.label,
             "label_id": self.label_id,
             "score": round(self.score, 6),
             "start_s": round(self.start_s, 6),
             "end_s": round(self.end_s, 6),
+            "decided_s": None if self.decided_s is None else round(self.decided_s, 6),
+            "ended_by": self.ended_by,
             "source": self.source,
-            **{name: value for name, value in times.items() if value is not None},
+            "start_time": self.start_time,
+            "end_time": self.end_time,
         }
+        return {name: value for name, value in told.items() if value is not None}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ActionEvent:
+        """What `to_dict` gave. Raises ValueError for another version, and for what is no event."""
+        fields = dict(values)
+        version = fields.pop("version", None)
+        if version != EVENT_VERSION:
+            raise ValueError(f"event version is {version!r}: must be {EVENT_VERSION}")
+        try:
+            return cls(**fields)
+        except TypeError as error:
+            raise ValueError(f"no event: {error}") from None
 
 
 def _check_pictures(what: str, images: Image, *, ndim: int) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
+from ppsdk.event_options import EventOptions
 from ppsdk.events import EventDetector
 from ppsdk.feed import Feed, Windowing
 from ppsdk.overload import OverloadWatch
@@ -122,7 +123,7 @@ class Streams(Iterator[StreamWindow]):
             now = {name: feed.statistics() for name, feed in self._feeds.items()}
             return {**self._past, **now}
 
-    def events(self, *, merge: bool = True) -> Generator[ActionEvent, None, None]:
+    def events(self, *, options: EventOptions | None = None) -> Generator[ActionEvent, None, None]:
         """Events instead of windows, as `Recognizer.events` gives them for one stream, each with
         the name of its stream as source. What is open when a stream ends, fails or is removed, or
         at `close` or Ctrl-C, is closed and given.
@@ -135,11 +136,11 @@ class Streams(Iterator[StreamWindow]):
                     yield from gone.close() if gone else []
                     continue
                 if feed not in open_streams:
-                    open_streams[feed] = _new_detector(feed, scores, merge=merge)
+                    open_streams[feed] = _new_detector(feed, scores, options)
                 yield from open_streams[feed].update(scores)
         except (Exception, KeyboardInterrupt):
             for detector in open_streams.values():
-                yield from detector.close()
+                yield from detector.close(ended_by="error")
             raise
         for detector in open_streams.values():
             yield from detector.close()
@@ -258,13 +259,13 @@ class Streams(Iterator[StreamWindow]):
             self._on_status(StreamStatus(kind, source, at_s, now, reason))
 
 
-def _new_detector(feed: Feed, scores: WindowScores, *, merge: bool) -> EventDetector:
+def _new_detector(feed: Feed, scores: WindowScores, options: EventOptions | None) -> EventDetector:
     source = feed.source
     return EventDetector(
         scores.labels,
         source=feed.name,
         started_at=lambda: source.started_at if source else None,
-        merge=merge,
+        options=options,
     )
 
 

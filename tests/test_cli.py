@@ -129,15 +129,56 @@ def test_a_name_with_a_leading_dash(small_dir, monkeypatch):
 
 
 def test_run_prints_events_as_json_lines(small_dir):
-    done = run("run", SYNTH / "base_64.mp4", "--model", small_dir, "--no-merge")
+    done = run("run", SYNTH / "base_64.mp4", "--model", small_dir, "--per-window")
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 0 and done.stderr == ""
     assert [event["start_s"] for event in events] == [0, 0.5, 1.0, 1.5, 2.0]
-    assert set(events[0]) == {"id", "label", "label_id", "score", "start_s", "end_s", "source"}
+    assert all(event["phase"] == "end" and event["ended_by"] == "over" for event in events)
+
+
+def test_run_tells_that_an_event_starts_and_ends(small_dir):
+    video = SYNTH / "base_64.mp4"
+    done = run("run", video, "--model", small_dir, "--on-threshold", "0", "--merge-gap-s", "0")
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0 and done.stderr == ""
+    assert [record["phase"] for record in records] == ["start", "end"] * (len(records) // 2)
+    assert [record["sequence"] for record in records] == [0, 1] * (len(records) // 2)
+    ends = [record for record in records if record["phase"] == "end"]
+    assert (ends[0]["start_s"], ends[-1]["end_s"]) == (0, 2.56)
+    assert all(a["end_s"] == b["start_s"] for a, b in zip(ends, ends[1:]))
+
+
+def test_run_shows_its_options(small_dir, tmp_path):
+    video = SYNTH / "base_64.mp4"
+    shown = run("run", video, "--model", small_dir, "--show-options", "--cooldown-s", "3")
+    told = json.loads(shown.stdout)
+    assert told["cooldown_s"] == 3 and told["merge_gap_s"] == 0.5, "the model's stride"
+    (tmp_path / "o.json").write_text(json.dumps(told | {"on_threshold": 0.8}))
+    options = [
+        "--events",
+        tmp_path / "o.json",
+        "--on-threshold",
+        "0.3",
+        "--background",
+        "class_001",
+    ]
+    told = json.loads(run("run", video, "--model", small_dir, "--show-options", *options).stdout)
+    assert (told["on_threshold"], told["off_threshold"], told["cooldown_s"]) == (0.3, 0.3, 3)
+    assert told["background"] == ["class_001"]
+
+
+def test_options_of_events_that_are_none(small_dir, tmp_path):
+    refused = ["run", SYNTH / "base_64.mp4", "--model", small_dir]
+    assert_refused(run(*refused, "--background", "x"), "background 'x': not among the labels")
+    assert_refused(run(*refused, "--off-threshold", "0.9"), "no more than on_threshold, 0.5")
+    assert_refused(run(*refused, "--on-threshold", "2"), "--on-threshold", code=2)
+    assert_refused(run(*refused, "--events", tmp_path / "o.json"), "o.json", "No such file")
+    (tmp_path / "o.json").write_text('{"threshold": 1}')
+    assert_refused(run(*refused, "--events", tmp_path / "o.json"), "o.json", "no such option")
 
 
 def test_run_with_another_window(small_dir):
-    arguments = ["--model", small_dir, "--length-s", "2", "--stride-s", "1", "--no-merge"]
+    arguments = ["--model", small_dir, "--length-s", "2", "--stride-s", "1", "--per-window"]
     events = run("run", SYNTH / "base_64.mp4", *arguments).stdout.splitlines()
     assert [json.loads(event)["end_s"] for event in events] == [2.0, 2.56]
 
@@ -147,7 +188,7 @@ def test_run_on_a_camera_prints_at_once_and_ends_on_ctrl_c(small_dir):
     with Camera("live", fps=50) as camera:
         command = [sys.executable, "-m", "ppsdk", "run", camera.url, "--model", str(small_dir)]
         process = subprocess.Popen(
-            [*command, "--no-merge"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [*command, "--per-window"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         first = json.loads(process.stdout.readline())
         process.send_signal(signal.SIGINT)
@@ -177,7 +218,15 @@ def test_ctrl_c_ends_a_run_that_waits_for_a_silent_camera(tiny_dir, mode, option
 def test_run_says_when_a_camera_is_lost_and_keeps_its_credentials_to_itself(tiny_dir):
     with Camera("flaky", fps=50) as camera:
         url = camera.url.replace("http://", "http://me:secret@")
-        options = ["--model", str(tiny_dir), "--timeout-s", "2", "--length-s", "0.1", "--no-merge"]
+        options = [
+            "--model",
+            str(tiny_dir),
+            "--timeout-s",
+            "2",
+            "--length-s",
+            "0.1",
+            "--per-window",
+        ]
         command = [sys.executable, "-m", "ppsdk", "run", url, *options]
         process = subprocess.Popen(command, stdout=-1, stderr=-1, text=True)
         event = json.loads(process.stdout.readline())
@@ -194,14 +243,14 @@ def test_run_on_a_folder_of_pictures(tiny_dir, tmp_path):
 
     for i in range(20):
         Image.fromarray(make_frame(i, 64, 48)).save(tmp_path / f"{i}.png")
-    done = run("run", tmp_path, "--fps", "10", "--model", tiny_dir, "--no-merge")
+    done = run("run", tmp_path, "--fps", "10", "--model", tiny_dir, "--per-window")
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert [(event["start_s"], event["end_s"]) for event in events] == [(0, 1), (0.5, 1.5), (1, 2)]
 
 
 def test_a_reader_that_goes_away_is_no_traceback(small_dir):
     command = (
-        f"{sys.executable} -m ppsdk run {SYNTH / 'long_3000.mp4'} --model {small_dir} --no-merge"
+        f"{sys.executable} -m ppsdk run {SYNTH / 'long_3000.mp4'} --model {small_dir} --per-window"
     )
     done = subprocess.run(
         f"({command}; echo code $? >&2) | head -n 1", shell=True, capture_output=True, text=True

@@ -36,8 +36,9 @@ def test_events_come_beside_the_truth(shown):
     assert summary["window_top1"] >= 0.65
     assert summary["seconds"] < 60
     assert len(lines) == summary["events"] + 1 and all("truth:" in line for line in lines[:-1])
-    events = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
-    assert len(events) == summary["events"]
+    records = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines()]
+    events = [record for record in records if record["phase"] == "end"]
+    assert len(events) == summary["events"] and len(records) == 2 * len(events)
     assert {event["label"] for event in events} <= set(LABELS) - {NOTHING}
     assert [e["start_s"] for e in events] == sorted(e["start_s"] for e in events)
 

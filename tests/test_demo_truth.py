@@ -10,20 +10,15 @@ from ppsdk import ActionEvent, WindowScores
 from ppsdk.demo.annotate import write_annotated
 from ppsdk.demo.film import write_video
 from ppsdk.demo.render import Scene
-from ppsdk.demo.timeline import draw_timeline
-from ppsdk.demo.truth import event_f1, match_events, tiou, window_top1, write_truth
+from ppsdk.demo.truth import event_f1, window_top1, write_truth
 from ppsdk.intervals import LabelledSpan
+from ppsdk.scoring.matching import match_events
 
 TRUTH = [LabelledSpan("pick", 0, 4), LabelledSpan("place", 4, 8), LabelledSpan("pick", 8, 12)]
 
 
 def event(label, start_s, end_s):
     return ActionEvent("id", label, 0, 0.9, start_s, end_s, "")
-
-
-def test_overlap_over_union():
-    assert tiou(event("pick", 1, 5), TRUTH[0]) == pytest.approx(3 / 5)
-    assert tiou(event("pick", 5, 6), TRUTH[0]) == 0
 
 
 def test_an_action_is_found_once_and_by_its_best_event():
@@ -68,17 +63,3 @@ def test_a_film_and_its_annotation(tmp_path):
     assert green[1] > green[0] + 60 and green[1] > green[2], "tighten happens"
     assert blue[2] > 180 and blue[0] < 120, "pick is said"
     assert not list(tmp_path.glob(".*")), "nothing half-written stays"
-
-
-def test_the_timeline_shows_what_is_wrong_in_red(tmp_path):
-    from PIL import Image
-
-    def red(events):
-        draw_timeline(events, TRUTH, 12.0, tmp_path / "t.png")
-        pixels = np.asarray(Image.open(tmp_path / "t.png")).reshape(-1, 3)
-        return int((pixels == (0xD0, 0, 0)).all(1).sum())
-
-    right = [event(span.label, span.start_s, span.end_s) for span in TRUTH]
-    legend = red(right)
-    assert red(right[:2]) > legend + 100, "a missed action"
-    assert red([*right, event("loosen", 12, 14)]) > legend + 100, "a false event"

@@ -58,7 +58,7 @@ def imported(path):
             yield node.module
 
 
-@pytest.mark.parametrize("stage", ["sampling", "preprocess", "model", "events"])
+@pytest.mark.parametrize("stage", ["sampling", "preprocess", "model", "activity", "events"])
 def test_stages_do_not_import_each_other(stage):
     others = {
         f"ppsdk.{name}" for name in ("sampling", "preprocess", "model", "events", "recognizer")

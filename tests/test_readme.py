@@ -87,7 +87,7 @@ def test_commands_for_cameras(command, folder):
     with Camera("live", fps=50) as camera:
         words = shlex.split(re.sub(r"rtsp://\S+", camera.url, command))
         if words[0] == "ppsdk":
-            words += ["--no-merge"]
+            words += ["--per-window"]
         process = subprocess.Popen(
             words, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )

@@ -8,7 +8,7 @@ import pytest
 from conftest import SYNTH
 from stallserver import Camera
 
-from ppsdk import Frame, Recognizer, VideoError, open_source
+from ppsdk import EventOptions, Frame, Recognizer, VideoError, open_source
 from ppsdk.preprocess import crop_for_model
 
 
@@ -89,21 +89,26 @@ def test_the_models_own_window_is_the_default(recognizer):
 def test_events_of_a_file(recognizer):
     path = SYNTH / "base_64.mp4"
     windows = list(recognizer.windows(path))
-    single = list(recognizer.events(path, merge=False))
+    single = list(recognizer.events(path, options=EventOptions(per_window=True)))
     assert [(e.label, e.start_s, e.end_s) for e in single] == [
         (w.label, w.start_s, w.end_s) for w in windows
     ]
-    merged = list(recognizer.events(path))
-    groups = [list(group) for _, group in itertools.groupby(windows, key=lambda w: w.label)]
-    assert [(e.label, e.start_s, e.end_s) for e in merged] == [
-        (group[0].label, group[0].start_s, group[-1].end_s) for group in groups
-    ]
+    merged = [event for event in recognizer.events(path) if event.phase == "end"]
+    labels = [label for label, _ in itertools.groupby(windows, key=lambda w: w.label)]
+    assert [event.label for event in merged] == labels
+    assert (merged[0].start_s, merged[-1].end_s) == (0, windows[-1].end_s)
     assert all(event.source == str(path) and event.start_time is None for event in merged)
 
 
+def test_events_of_labels_that_the_model_has_not(recognizer):
+    with pytest.raises(ValueError, match="background 'idle': not among the labels class_000"):
+        recognizer.events(SYNTH / "base_64.mp4", options=EventOptions(background=["idle"]))
+
+
 def test_events_of_a_live_camera_have_wall_clock_times(recognizer):
+    options = EventOptions(per_window=True)
     with Camera("live", fps=50) as camera:
-        events = recognizer.events(camera.url, length_s=0.5, stride_s=0.5, merge=False)
+        events = recognizer.events(camera.url, length_s=0.5, stride_s=0.5, options=options)
         first = next(events)
         events.close()
     assert first.start_time is not None and first.start_time.endswith("+00:00")

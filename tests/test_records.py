@@ -65,7 +65,10 @@ def test_an_event_ends_after_it_starts():
 def test_an_event_tells_wall_clock_times_only_where_it_has_them():
     told = ActionEvent("id", "jump", 0, 0.5, 1.0, 2.0, "a.mp4").to_dict()
     assert told == {
+        "version": 1,
         "id": "id",
+        "phase": "end",
+        "sequence": 0,
         "label": "jump",
         "label_id": 0,
         "score": 0.5,
@@ -73,3 +76,16 @@ def test_an_event_tells_wall_clock_times_only_where_it_has_them():
         "end_s": 2.0,
         "source": "a.mp4",
     }
+
+
+def test_scores_from_elsewhere_stay_as_they_are():
+    one = WindowScores.from_scores([0.2, 0.9, 0.9], labels=["a", "b", "c"], start_s=0, end_s=1)
+    assert one.scores.tolist() == [0.2, 0.9, 0.9]
+    assert (one.label, one.score, one.labels) == ("b", 0.9, ("a", "b", "c"))
+    assert one.top(2) == [("b", 0.9), ("c", 0.9)]
+
+
+@pytest.mark.parametrize("span", [(1, 1), (2, 1), (0, math.inf), (math.nan, 1)])
+def test_a_window_has_a_length(span):
+    with pytest.raises(ValueError, match="must be finite, and end after it starts"):
+        WindowScores.from_scores([0.5], labels=["a"], start_s=span[0], end_s=span[1])

@@ -15,7 +15,7 @@ import pytest
 from conftest import SYNTH
 from stallserver import Camera
 
-from ppsdk import Frame, LiveOptions, Recognizer, StreamOptions, open_source
+from ppsdk import EventOptions, Frame, LiveOptions, Recognizer, StreamOptions, open_source
 from ppsdk.demo.run import BUNDLED
 from ppsdk.overload import OverloadWatch
 from ppsdk.records import StreamCounters
@@ -381,8 +381,10 @@ def run(*arguments):
 def test_run_with_several_sources(recognizer):
     video = str(SYNTH / "base_64.mp4")
     roi = (0.0, 0.0, 0.5, 1.0)
-    told = [e.label for e in recognizer.events(video, roi=roi, merge=False)]
-    done = run(video, "missing.mp4", "--no-merge", "--statistics", "--roi", video, *roi)
+    told = [
+        e.label for e in recognizer.events(video, roi=roi, options=EventOptions(per_window=True))
+    ]
+    done = run(video, "missing.mp4", "--per-window", "--statistics", "--roi", video, *roi)
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert [event["label"] for event in events] == told
     assert {event["source"] for event in events} == {video}

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import click
 
-from ppsdk.cli import demo, measure, model, recognize, training
+from ppsdk.cli import demo, events, measure, model, recognize, training
 from ppsdk.cli.shared import fail
 from ppsdk.version import __version__
 
@@ -51,6 +51,8 @@ for command in (
     recognize.run,
     recognize.evaluate,
     recognize.inspect,
+    events.evaluate_events,
+    events.tune,
     training.train,
     training.pretrain,
     demo.demo,

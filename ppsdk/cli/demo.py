@@ -76,7 +76,8 @@ def _demo_camera(recognizer: Recognizer, source: str) -> None:
 
     with open_source(source) as opened:
         for event in recognizer.events(opened):
-            click.echo(f"{_span_text(event)}  {event.score:4.2f}")
+            if event.phase == "end":
+                click.echo(f"{_span_text(event)}  {event.score:4.2f}")
 
 
 def _span_text(span: ActionEvent | LabelledSpan) -> str:

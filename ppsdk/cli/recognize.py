@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from ppsdk.cli.event_options import chosen_options, event_options, stride_in_use
 from ppsdk.cli.shared import (
     PATH,
     SECONDS,
@@ -72,7 +73,8 @@ def classify(
 @model_option
 @click.option("--length-s", type=SECONDS, help="Window, seconds; the model's own unless given.")
 @click.option("--stride-s", type=SECONDS, help="Time between windows, seconds.")
-@click.option("--no-merge", is_flag=True, help="One event a window.")
+@event_options
+@click.option("--show-options", is_flag=True, help="Print the event options in use, and go.")
 @source_options
 @several_options
 @threads_option
@@ -82,7 +84,7 @@ def run(
     model_dir: Path,
     length_s: float | None,
     stride_s: float | None,
-    no_merge: bool,
+    show_options: bool,
     realtime: bool,
     wait: bool,
     timeout_s: float,
@@ -93,27 +95,32 @@ def run(
     threads: int | None,
     precision: Literal["f32", "bf16", "f16"],
 ) -> int:
-    """Print the events of SOURCES (files, camera indices, URLs, folders of pictures) as JSON lines,
-    as they end. A camera that is lost is opened again; stderr says so. Several take turns; one that
-    fails does not stop the others.
+    """Print the events of SOURCES (files, camera indices, URLs, folders of pictures) as JSON lines:
+    as they start, go on, and end. A camera that is lost is opened again; stderr says so. Several
+    take turns; one that fails does not stop the others.
     """
     from ppsdk.sources import LiveOptions, open_source
 
-    options = stream_options(sources, rois, fps=fps, realtime=realtime)
+    wanted = stream_options(sources, rois, fps=fps, realtime=realtime)
     live = LiveOptions(open_timeout_s=timeout_s, read_timeout_s=timeout_s, wait=wait)
     with ExitStack() as stack:
         recognizer = stack.enter_context(open_recognizer(model_dir, threads, precision))
+        step_s = stride_in_use(recognizer.facts, length_s, stride_s)
+        options = chosen_options(recognizer.labels, stride_s=step_s)
+        if show_options:
+            print_json(options.to_dict())
+            return 0
         if len(sources) == 1:
             # Nobody waits for another one: what cannot be opened is an error at once.
             opened = open_source(sources[0], fps=fps, realtime=realtime, live=live)
-            options = [replace(options[0], source=stack.enter_context(opened))]
+            wanted = [replace(wanted[0], source=stack.enter_context(opened))]
         streams = stack.enter_context(
             recognizer.streams(
-                options, length_s=length_s, stride_s=stride_s, still_below=still_below, live=live
+                wanted, length_s=length_s, stride_s=stride_s, still_below=still_below, live=live
             )
         )
         try:
-            for event in streams.events(merge=not no_merge):
+            for event in streams.events(options=options):
                 print_json(event.to_dict())
         finally:
             fares = streams.statistics()

@@ -13,11 +13,20 @@ from PIL import ImageDraw
 
 from ppsdk.demo.film import write_video
 from ppsdk.demo.render import FPS
-from ppsdk.demo.timeline import COLOURS, GREY, INK, font
 from ppsdk.intervals import LabelledSpan
 from ppsdk.records import ActionEvent, Image
+from ppsdk.scoring.timeline import GREY, INK, font
 from ppsdk.sources import open_file
 
+# Okabe and Ito's palette, which colour-blind people tell apart; a pair shares light and dark.
+COLOURS = {
+    "pick": "#56B4E9",
+    "place": "#0072B2",
+    "insert": "#F0E442",
+    "remove": "#E69F00",
+    "tighten": "#009E73",
+    "loosen": "#CC79A7",
+}
 WIDTH, HEIGHT, BAND = 640, 480, 96
 SHOWN_S = 10.0  # the part of the time axis below the picture, the present in its middle
 LEFT = 84

@@ -8,18 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ppsdk.demo.annotate import write_annotated
+from ppsdk.demo.annotate import COLOURS, write_annotated
 from ppsdk.demo.film import film_scene
 from ppsdk.demo.render import Scene
-from ppsdk.demo.timeline import draw_timeline
-from ppsdk.demo.truth import event_f1, match_events, window_top1, write_truth
+from ppsdk.demo.truth import event_f1, window_top1, write_truth
+from ppsdk.event_options import EventOptions
 from ppsdk.events import detect_events
 from ppsdk.intervals import LabelledSpan
 from ppsdk.recognizer import Recognizer
 from ppsdk.records import ActionEvent, WindowScores
+from ppsdk.scoring.matching import match_events
+from ppsdk.scoring.recordings import Recording, told_events
+from ppsdk.scoring.timeline import draw_timeline
 
 BUNDLED = Path(__file__).parent / "bundled"
 NOTHING = "idle"  # is seen and scored, but is no event
+OPTIONS = EventOptions(background=(NOTHING,))
 Progress = Callable[[Iterable[Any], str], Iterable[Any]]
 
 
@@ -78,11 +82,13 @@ def run_demo(
 
         def note(event: ActionEvent, nearest: LabelledSpan | None) -> None:
             file.write(json.dumps(event.to_dict()) + "\n")
-            on_event(event, nearest)
+            if event.phase == "end":
+                on_event(event, nearest)
 
         result = watch(recognizer, out / "scene.mp4", scene, note)
     write_truth(result.truth, out / "truth.csv")
-    draw_timeline(result.events, result.truth, scene.length_s, out / "timeline.png")
+    watched = Recording("", result.truth, tuple(told_events(result.events)), scene.length_s)
+    draw_timeline([watched], out / "timeline.png", colours=COLOURS)
     write_annotated(out / "scene.mp4", result.events, result.truth, out / "annotated.mp4", progress)
     return result
 
@@ -93,15 +99,23 @@ def watch(
     scene: Scene,
     on_event: Callable[[ActionEvent, LabelledSpan | None], None] = lambda event, nearest: None,
 ) -> DemoResult:
-    """Recognise the filmed scene as a stream, and compare with what really happened in it."""
+    """Recognise the filmed scene as a stream, and compare with what really happened in it.
+
+    on_event: is told of each event as it starts and ends, with the action that it overlaps most.
+    """
     spans = tuple(LabelledSpan(step.label, step.start_s, step.end_s) for step in scene.steps)
     truth = tuple(span for span in spans if span.label != NOTHING)
     windows: list[WindowScores] = []
     events: list[ActionEvent] = []
-    for event in detect_events(_noting(recognizer.windows(file), windows), source=file.name):
-        if event.label != NOTHING:
+    for event in detect_events(
+        _noting(recognizer.windows(file), windows),
+        labels=recognizer.labels,
+        options=OPTIONS,
+        source=file.name,
+    ):
+        if event.phase == "end":
             events.append(event)
-            on_event(event, _nearest(event, truth))
+        on_event(event, _nearest(event, truth))
     return DemoResult(tuple(events), truth, *window_top1(windows, spans))
 
 

@@ -8,32 +8,7 @@ from pathlib import Path
 
 from ppsdk.intervals import COVERED_SHARE, LabelledSpan, covered_share
 from ppsdk.records import ActionEvent, WindowScores
-
-MIN_TIOU = 0.5
-
-
-def tiou(event: ActionEvent, span: LabelledSpan) -> float:
-    """Temporal intersection over union, 0 to 1."""
-    shared = min(event.end_s, span.end_s) - max(event.start_s, span.start_s)
-    joined = max(event.end_s, span.end_s) - min(event.start_s, span.start_s)
-    return max(0.0, shared) / joined
-
-
-def match_events(events: Sequence[ActionEvent], truth: Sequence[LabelledSpan]) -> dict[int, int]:
-    """Event number -> truth number: same label, tIoU of 0.5 or more, each at most once, the best
-    pairs first.
-    """
-    pairs = [
-        (tiou(event, span), i, j)
-        for i, event in enumerate(events)
-        for j, span in enumerate(truth)
-        if event.label == span.label
-    ]
-    matched: dict[int, int] = {}
-    for overlap, i, j in sorted(pairs, reverse=True):
-        if overlap >= MIN_TIOU and i not in matched and j not in matched.values():
-            matched[i] = j
-    return matched
+from ppsdk.scoring.matching import match_events
 
 
 def event_f1(events: Sequence[ActionEvent], truth: Sequence[LabelledSpan]) -> float:

@@ -1,0 +1,1 @@
+"""Events against what really happened: figures, a picture, and the options that do best."""

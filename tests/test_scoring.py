@@ -1,0 +1,215 @@
+"""Figures of events, by hand and against sed_eval; files of truth and of events."""
+
+import json
+import random
+import warnings
+
+import numpy as np
+import pytest
+
+from ppsdk import ActionEvent
+from ppsdk.intervals import LabelledSpan
+from ppsdk.scoring.figures import as_text, evaluate_events, tally
+from ppsdk.scoring.matching import match_events, most_pairs, tiou
+from ppsdk.scoring.recordings import (
+    Recording,
+    ToldEvent,
+    join_recordings,
+    path_of,
+    read_records,
+    read_truth,
+    told_events,
+    without,
+)
+from ppsdk.scoring.timeline import draw_timeline
+
+TRUTH = (LabelledSpan("pick", 0, 4), LabelledSpan("place", 4, 8), LabelledSpan("pick", 10, 12))
+
+
+def told(label, start_s, end_s, told_s=None):
+    return ToldEvent(label, start_s, end_s, end_s if told_s is None else told_s)
+
+
+def recording(*events, truth=TRUTH, length_s=3600):
+    return Recording("", truth, events, length_s)
+
+
+def test_overlap_over_union():
+    seen = tiou([told("pick", 1, 5), told("pick", 5, 6)], TRUTH)
+    assert seen[0] == pytest.approx([3 / 5, 0, 0]) and seen[1] == pytest.approx([0, 0, 0])
+
+
+def test_as_many_pairs_as_can_be():
+    """The best event of the one action is the only one of the other: it gives way."""
+    allowed = np.array([[True, True], [True, False]])
+    preferred = np.array([[0.9, 0.5], [0.4, 0]])
+    assert most_pairs(allowed, preferred) == {0: 1, 1: 0}
+    assert most_pairs(np.array([[True], [True]]), np.array([[0.4], [0.9]])) == {1: 0}
+
+
+def test_figures_by_hand():
+    """pick: 0-4 told of as 1-5 (tIoU .6) at 2.5, and again as 0-0.5; 10-12 is told of too early,
+    as 9.5-11.5 (.6), at 10; and once where nothing is. place: 4-8 as 4-7 (.75), told of at 9.
+    """
+    events = (
+        told("pick", 0, 0.5, 1),
+        told("pick", 1, 5, 2.5),
+        told("place", 4, 7, 9),
+        told("pick", 9.5, 11.5, 10),
+        told("pick", 20, 21),
+    )
+    evaluation = evaluate_events([recording(*events)])
+    of_all, pick = evaluation.all, evaluation.classes["pick"]
+    assert (of_all.actions, of_all.events, of_all.right) == (3, 5, (3, 3, 1))
+    assert of_all.f1_at(0.5) == pytest.approx(2 * 3 / 8)
+    # Ends may be off by half of the action, starts by half a second.
+    assert of_all.in_collar == 2
+    assert (pick.noticed, pick.false_alarms, pick.false_alarms_per_hour) == (2, 2, 2)
+    assert sorted(of_all.delays_s) == [0, 2.5, 5] and of_all.median_delay_s == 2.5
+    row = evaluation.to_dict()["all"]
+    assert row["tiou"]["0.5"] == {"precision": 0.6, "recall": 1.0, "f1": 0.75}
+    assert row["delay_s"] == {"median": 2.5, "p95": 4.75} and row["missed"] == 0
+    text = as_text(evaluation)
+    assert "at tIoU 0.5: precision 0.60, recall 1.00" in text and "60.0 minutes" in text
+
+
+def test_half_an_overlap_is_enough():
+    assert match_events([told("pick", 0.1, 0.4)], [LabelledSpan("pick", 0.1, 0.7)]) == {0: 0}
+
+
+def test_nothing_happened_and_nothing_was_told():
+    nothing = evaluate_events([recording(truth=())])
+    assert nothing.all.f1_at(0.5) == 1 and nothing.to_dict()["all"]["delay_s"]["p95"] is None
+    assert tally(recording(), "pick").recall == 0
+    false = evaluate_events([recording(told("pick", 0, 1), truth=(), length_s=1800)]).all
+    assert (false.false_alarms_per_hour, false.recall, false.f1_at(0.3)) == (2, 1, 0)
+
+
+def random_spans(draw, make, labels):
+    starts = [round(draw.uniform(0, 30), 2) for _ in range(draw.randrange(12))]
+    return [make(draw.choice(labels), s, s + round(draw.uniform(0.2, 5), 2)) for s in starts]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_collar_figures_are_those_of_sed_eval(seed):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        sed_eval = pytest.importorskip("sed_eval", reason="needs the extra 'dev'")
+    draw, labels = random.Random(seed), ["a", "b", "c"]
+    truth = random_spans(draw, LabelledSpan, labels)
+    events = random_spans(draw, told, labels)
+    for span in truth:  # and some that are nearly right
+        near = [round(time + draw.uniform(-0.8, 0.8), 2) for time in (span.start_s, span.end_s)]
+        if draw.random() < 0.6 and near[0] < near[1]:
+            events.append(told(span.label, *near))
+    collar_s = draw.choice([0.2, 0.5, 1.0])
+    peer = sed_eval.sound_event.EventBasedMetrics(labels, t_collar=collar_s)
+    peer.evaluate(as_sed(truth), as_sed(events))
+    watched = recording(*events, truth=tuple(truth))
+    counts = {label: tally(watched, label, collar_s=collar_s) for label in labels}
+    for label, seen in counts.items():
+        theirs = peer.class_wise[label]
+        assert (seen.actions, seen.events) == (theirs["Nref"], theirs["Nsys"])
+        assert seen.in_collar == theirs["Ntp"]
+    f1 = peer.results_overall_metrics()["f_measure"]["f_measure"]
+    if truth and events:
+        ours = evaluate_events([watched], collar_s=collar_s).all
+        assert ours.f1(ours.in_collar) == pytest.approx(0 if np.isnan(f1) else f1)
+
+
+def as_sed(spans):
+    import dcase_util
+
+    return dcase_util.containers.MetaDataContainer(
+        [
+            {"event_label": s.label, "onset": s.start_s, "offset": s.end_s, "filename": "a.wav"}
+            for s in spans
+        ]
+    )
+
+
+def record(phase, sequence, start_s, end_s, decided_s, source="x/a.mp4", event_id="1"):
+    return ActionEvent(
+        event_id, "pick", 0, 0.9, start_s, end_s, source, None, None, phase, sequence, decided_s
+    )
+
+
+def test_an_event_was_told_when_its_first_record_was():
+    records = [record("start", 0, 1, 1.5, 2), record("update", 1, 1, 5, 6)]
+    assert told_events(records) == [ToldEvent("pick", 1, 5, 2)], "a process that was killed"
+    assert told_events([*records, record("end", 2, 1, 7, 9)]) == [ToldEvent("pick", 1, 7, 2)]
+
+
+def test_events_go_to_the_recording_that_they_name(tmp_path):
+    rows = ["path,label,start_s,end_s", "v/a.mp4,pick,0,4", "v/b.mp4,idle,0,9", "v/a.mp4,idle,4,5"]
+    (tmp_path / "truth.csv").write_text("\n".join(rows))
+    truth = without(read_truth(tmp_path / "truth.csv"), ["idle"])
+    one, two = join_recordings(truth, [record("end", 0, 1, 3, 3)], length_s=60)
+    assert (one.name, one.truth, len(one.events)) == ("v/a.mp4", (LabelledSpan("pick", 0, 4),), 1)
+    assert (two.name, two.truth, two.events, two.length_s) == ("v/b.mp4", (), (), 60)
+    with pytest.raises(ValueError, match="events of 'c.mp4': the truth has v/a.mp4, v/b.mp4"):
+        join_recordings(truth, [record("end", 0, 1, 3, 3, source="c.mp4")])
+
+
+def test_which_file_is_meant():
+    paths = ["day1/a.mp4", "day2/a.mp4", "b.mp4"]
+    assert path_of("/films/day2/a.mp4", paths) == "day2/a.mp4"
+    assert path_of("C:\\films\\b.mp4", paths) == "b.mp4"
+    assert path_of("a.mp4", ["a.mp4", "day1/a.mp4"]) == "a.mp4"
+    assert path_of("/films/ab.mp4", paths) is None
+    with pytest.raises(ValueError, match="'a.mp4' may be any of day1/a.mp4, day2/a.mp4"):
+        path_of("a.mp4", paths)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", "must be CSV with the columns label, start_s and end_s"),
+        ("label,start_s,end_s\npick,1,x", "line 2: 'pick' from '1' to 'x': must be"),
+        ("label,start_s,end_s\npick,0,1\npick,2,2", "line 3"),
+        ("label,start_s,end_s\n,0,1", "line 2"),
+        ("label,start_s,end_s\npick,0", "line 2"),
+    ],
+)
+def test_truth_that_is_none(tmp_path, content, says):
+    (tmp_path / "t.csv").write_text(content)
+    with pytest.raises(ValueError) as refused:
+        read_truth(tmp_path / "t.csv")
+    assert "t.csv: " in str(refused.value) and says in str(refused.value)
+
+
+def test_event_files_that_are_none(tmp_path):
+    file = tmp_path / "e.jsonl"
+    good = json.dumps(record("end", 0, 1, 3, 3).to_dict())
+    file.write_text(f"{good}\n\n{good}\n")
+    assert len(read_records(file)) == 2
+    for bad in ("{", "[]", "{}", good.replace("end_s", "stop_s")):
+        file.write_text(f"{good}\n{bad}\n")
+        with pytest.raises(ValueError, match="e.jsonl: line 2: "):
+            read_records(file)
+    with pytest.raises(ValueError, match="none.jsonl: cannot read the events"):
+        read_records(tmp_path / "none.jsonl")
+
+
+def red(file):
+    from PIL import Image
+
+    return int((np.asarray(Image.open(file)).reshape(-1, 3) == (0xD0, 0, 0)).all(1).sum())
+
+
+def test_the_timeline_shows_what_is_wrong_in_red(tmp_path):
+    def draw(*events):
+        draw_timeline([recording(*events, length_s=12)], tmp_path / "t.png")
+        return red(tmp_path / "t.png")
+
+    right = [told(span.label, span.start_s, span.end_s) for span in TRUTH]
+    legend = draw(*right)
+    assert draw(*right[:2]) > legend + 100, "a missed action"
+    assert draw(*right, told("pick", 7, 9)) > legend + 100, "a false event"
+
+
+def test_the_timeline_of_a_day_is_no_taller_than_a_screen_or_five(tmp_path):
+    from PIL import Image
+
+    draw_timeline([recording(length_s=24 * 3600), recording(length_s=60)], tmp_path / "t.png")
+    assert Image.open(tmp_path / "t.png").size[1] < 6000
