@@ -16,6 +16,7 @@ from stallserver import Camera
 
 from converters.convert import ConvertOptions, convert
 from converters.seeded import seeded_weights, write_pdparams
+from ppsdk import ActionEvent
 
 ROOT = HERE.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -46,6 +47,13 @@ def folder(tmp_path_factory):
     rows += [f"long.mp4,{'abcde'[i % 5]},train,0 0 1 {0.5 + 0.025 * i}" for i in range(18)]
     (folder / "manifest.csv").write_text("\n".join(rows))
     write_set(folder / "clips", 5)
+    (folder / "videos").mkdir()
+    shutil.copy(folder / "long.mp4", folder / "videos" / "long.mp4")
+    # Whatever an untrained model says all the time, it happens.
+    truth = ["path,label,start_s,end_s", *(f"long.mp4,{label},1.0,9.0" for label in "abcde")]
+    (folder / "truth.csv").write_text("\n".join(truth))
+    told = ActionEvent("e", "a", 0, 0.9, 1.2, 8.1, "long.mp4", phase="end", ended_by="over")
+    (folder / "events.jsonl").write_text(json.dumps(told.to_dict()) + "\n")
     shutil.copytree(ROOT / "examples", folder / "examples")
     convert(folder / "small.safetensors", folder / "model", ConvertOptions())
     return folder
@@ -72,9 +80,11 @@ def run(command, cwd):
 def test_commands(command, folder):
     if command.startswith("ppsdk convert"):
         command = command.replace(" model ", " another ")
-    # The last one given counts: as typed these two take minutes, and speed is not what is tested.
+    # The last one given counts: as typed these take minutes, and speed is not what is tested.
     if command.startswith("ppsdk train"):
         command += " --epochs 1"
+    if command.startswith("ppsdk tune"):
+        command += " --trials 10"
     if command.startswith("ppsdk report"):
         command += " --repeats 2 --min-speedup 0"
     done = run(command, folder)

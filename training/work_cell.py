@@ -18,7 +18,8 @@ ShowProgress = Callable[[Iterable[Any], str], Iterable[Any]]
 SCENES, SCENE_S, HELD_OUT = 240, 20.0, 8
 # From nothing: no weights that others may not have are started from. AdamW gets it going; VideoMix
 # is for sets that are smaller than this one. Not mirrored: that makes tightening of loosening. Even
-# frames: a wrench's turns and its way back differ by pace. Eight segments of a window of 2 s: a
+# frames: a wrench's turns and its way back differ by pace. Another light on each clip: from few
+# scenes a network learns their colours. Eight segments of a window of 2 s: a
 # hand moves enough between two frames for the shift to see where it goes.
 # First where things are and how they move (`training/whereabouts.py`), then the actions. How things
 # move is hardly learned while where they are still changes under it: the stages before the temporal
@@ -39,8 +40,10 @@ PLACES = Recipe(
     length_s=2.0,
     stride_s=0.5,
 )
-MOVES = replace(PLACES, frozen_stages=2, epochs=3, batch_size=16, peak_rate=1.5e-3)
-ACTIONS = replace(MOVES, epochs=8, frame_loss=1.0, peak_rate=1e-3, ema_decay=0.99)
+MOVES = replace(
+    PLACES, frozen_stages=2, epochs=6, batch_size=16, peak_rate=1.5e-3, colour_jitter=0.15
+)
+ACTIONS = replace(MOVES, epochs=5, frame_loss=1.0, peak_rate=1e-3, ema_decay=0.99)
 
 
 def train_work_cell(

@@ -141,8 +141,13 @@ def tune(
         for options in progress([before, *others], "trials")
     )
     best = max(trials, key=lambda trial: goal.rank(trial.all))
-    if goal.excess(best.all):
-        seen = best.all
+    seen = best.all
+    if not seen.noticed and seen.actions:
+        raise ValueError(
+            f"none of {len(trials)} trials tells of any of the {seen.actions} actions: is it the "
+            "model for these videos?"
+        )
+    if goal.excess(seen):
         raise ValueError(
             f"none of {len(trials)} trials keeps to the goal: the nearest has "
             f"{seen.false_alarms_per_hour:.1f} false alarms an hour and a median delay of "
