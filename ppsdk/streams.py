@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
@@ -131,9 +132,13 @@ class Streams(Iterator[StreamWindow]):
         """Close all streams, within a second; iterating ends."""
         self._closed = True
         with self._ready:
+            self._past = self.statistics()
             feeds = [*self._feeds.values(), *self._removed]
+            self._feeds, self._removed = {}, []
             self._ready.notify_all()
         _close(feeds)
+        with suppress(ValueError):  # another thread waits for a window: it sees the streams closed
+            self._items.close()
 
     def __next__(self) -> StreamWindow:
         for feed, scores in self._items:
