@@ -24,7 +24,7 @@ from ppsdk.cli.shared import (
     sampling_option,
     several_options,
     source_options,
-    streams_of,
+    stream_options,
     threads_option,
 )
 from ppsdk.errors import VideoError
@@ -99,7 +99,7 @@ def run(
     """
     from ppsdk.sources import LiveOptions, open_source
 
-    options = streams_of(sources, rois, fps=fps, realtime=realtime)
+    options = stream_options(sources, rois, fps=fps, realtime=realtime)
     live = LiveOptions(open_timeout_s=timeout_s, read_timeout_s=timeout_s, wait=wait)
     with ExitStack() as stack:
         recognizer = stack.enter_context(open_recognizer(model_dir, threads, precision))

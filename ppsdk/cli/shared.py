@@ -88,7 +88,7 @@ def several_options(command: Command) -> Command:
     return command
 
 
-def streams_of(
+def stream_options(
     sources: Sequence[str],
     rois: Sequence[tuple[str, float, float, float, float]],
     *,
