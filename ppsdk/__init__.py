@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from ppsdk.records import ActionEvent, Clip, Frame, StreamStatus, WindowScores
     from ppsdk.sources import LiveOptions, open_source
     from ppsdk.statistics import StreamStatistics
-    from ppsdk.streams import StreamOptions, Streams, StreamWindow
+    from ppsdk.stream_options import StreamOptions
+    from ppsdk.streams import Streams, StreamWindow
 
 _HOME = {
     "ActionEvent": "ppsdk.records",
@@ -27,7 +28,7 @@ _HOME = {
     "Frame": "ppsdk.records",
     "LiveOptions": "ppsdk.sources",
     "Recognizer": "ppsdk.recognizer",
-    "StreamOptions": "ppsdk.streams",
+    "StreamOptions": "ppsdk.stream_options",
     "StreamStatistics": "ppsdk.statistics",
     "StreamStatus": "ppsdk.records",
     "StreamWindow": "ppsdk.streams",

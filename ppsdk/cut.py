@@ -37,9 +37,9 @@ def refuse_other_shifts(facts: ModelFacts) -> None:
 
 
 def with_levels(model: ov.Model) -> ov.Model:
-    """A copy in which features that are rounded to 256 levels as they leave the trunk, which those
-    of INT8 models without temporal attention are, pass the cut as these levels: uint8, a quarter of
-    what there is to keep and to move.
+    """A copy in which features that are rounded to 256 levels as they leave the trunk, as those of
+    INT8 models are, pass the cut as these levels: uint8, a quarter of what there is to keep and to
+    move.
     """
     model = model.clone()
     followers = [target.get_node() for target in _targets(model, _TRUNK_END)]
@@ -99,10 +99,9 @@ def tail(model: ov.Model) -> ov.Model:
 
 
 def _trunk_ends(model: ov.Model, facts: ModelFacts) -> list[str]:
-    if facts.has_lta:
-        return [_TRUNK_END, _FRAME_MEAN]
     has_levels = any(node.get_friendly_name() == _LEVELS for node in model.get_ops())
-    return [_LEVELS if has_levels else _TRUNK_END]
+    features = _LEVELS if has_levels else _TRUNK_END
+    return [features, _FRAME_MEAN] if facts.has_lta else [features]
 
 
 def _part(model: ov.Model, *, starts: Sequence[str] = (), ends: Sequence[str] = ()) -> ov.Model:

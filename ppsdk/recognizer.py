@@ -26,7 +26,8 @@ from ppsdk.sampling import Sampling, check_sampling
 from ppsdk.sources import Decoder, LiveOptions, Source, SourceRef, open_source
 from ppsdk.sources.protocol import OnStatus
 from ppsdk.stream import window_clips
-from ppsdk.streams import StreamOptions, Streams
+from ppsdk.stream_options import StreamOptions
+from ppsdk.streams import Streams
 from ppsdk.thinning import WindowGrid, check_seconds
 
 Item = TypeVar("Item")

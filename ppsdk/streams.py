@@ -6,19 +6,21 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 
 from ppsdk.event_options import EventOptions
 from ppsdk.events import EventDetector
 from ppsdk.feed import Feed, Windowing
 from ppsdk.overload import OverloadWatch
-from ppsdk.preprocess import check_roi
 from ppsdk.records import ActionEvent, Roi, StatusKind, StreamStatus, WindowScores
-from ppsdk.sources import LiveOptions, Source, SourceRef, open_source, source_name
+from ppsdk.sources import LiveOptions, SourceRef
 from ppsdk.sources.protocol import OnStatus
 from ppsdk.sources.reader import close_all
 from ppsdk.statistics import StreamStatistics
+from ppsdk.stream_options import StreamOptions
 
 log = logging.getLogger(__name__)
 
@@ -26,25 +28,6 @@ log = logging.getLogger(__name__)
 ALL = "streams"
 # Sources that hang are looked at so often; Python on Windows does not see Ctrl-C while it waits.
 _LOOK_S = 0.25
-
-
-@dataclass(frozen=True, eq=False)
-class StreamOptions:
-    """One stream of several.
-
-    source, fps, realtime: as for `open_source`. name: in windows, events, statuses and statistics;
-    that of the source unless given. roi: (x0, y0, x1, y1) in fractions of the picture, cut out
-    first.
-    """
-
-    source: SourceRef
-    name: str | None = None
-    roi: Roi | None = None
-    fps: float | None = None
-    realtime: bool = False
-
-    def __post_init__(self) -> None:
-        check_roi(self.roi)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,14 +72,15 @@ class Streams(Iterator[StreamWindow]):
         has ended, or failed, gives way.
         """
         options = source if isinstance(source, StreamOptions) else StreamOptions(source)
-        name = options.name or source_name(options.source)
+        name = options.called
         with self._ready:
             self._refuse_another(name)
         windowing = self._new_windowing(options.roi)
         with self._ready:
             self._refuse_another(name)
             self._past.pop(name, None)
-            self._feeds[name] = Feed(name, self._opener(name, options), windowing, self._ready)
+            opener = partial(options.open, self._live, self._on_status)
+            self._feeds[name] = Feed(name, opener, windowing, self._ready)
             self._ready.notify_all()
         return name
 
@@ -149,9 +133,13 @@ class Streams(Iterator[StreamWindow]):
         """Close all streams, within a second; iterating ends."""
         self._closed = True
         with self._ready:
+            self._past = self.statistics()
             feeds = [*self._feeds.values(), *self._removed]
+            self._feeds, self._removed = {}, []
             self._ready.notify_all()
         _close(feeds)
+        with suppress(ValueError):  # another thread waits for a window: it sees the streams closed
+            self._items.close()
 
     def __next__(self) -> StreamWindow:
         for feed, scores in self._items:
@@ -219,19 +207,6 @@ class Streams(Iterator[StreamWindow]):
             if not self._closed and not self._removed and not any(f.waiting for f in feeds):
                 self._ready.wait(_LOOK_S)
             return bool(self._feeds or self._removed)
-
-    def _opener(self, name: str, options: StreamOptions) -> Callable[[], Source]:
-        def on_status(status: StreamStatus) -> None:
-            if self._on_status is not None:
-                self._on_status(replace(status, source=name))
-
-        return lambda: open_source(
-            options.source,
-            fps=options.fps,
-            realtime=options.realtime,
-            live=self._live,
-            on_status=on_status,
-        )
 
     def _refuse_another(self, name: str) -> None:
         if self._closed:

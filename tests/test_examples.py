@@ -13,10 +13,11 @@ from conftest import HERE, SYNTH
 EXAMPLES = HERE.parent / "examples"
 
 
-def run_example(name, *arguments, timeout=120, **environment):
+def run_example(name, *arguments, timeout=120, given=None, **environment):
     env = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
     return subprocess.run(
         [sys.executable, EXAMPLES / name, *map(str, arguments)],
+        input=given,
         capture_output=True,
         text=True,
         timeout=timeout,
@@ -27,9 +28,22 @@ def run_example(name, *arguments, timeout=120, **environment):
 def test_there_is_a_test_for_each_example():
     assert sorted(path.name for path in EXAMPLES.glob("*.py")) == [
         "int8_report.py",
+        "many_cameras.py",
         "train_own_actions.py",
         "webcam_stream.py",
     ]
+
+
+def test_many_cameras_obeys_what_it_is_told():
+    first, other = (str(SYNTH / name) for name in ("base_64.mp4", "vfr_10_then_50.mp4"))
+    commands = f"add {other}\nadd {other}\nremove it\nstatistics\n"
+    done = run_example("many_cameras.py", first, "--realtime", given=commands)
+    assert done.returncode == 0
+    twice, missing = done.stderr.splitlines()
+    assert "two streams are called" in twice and "no stream 'it'" in missing
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["name"] for row in told if "state" in row] == [first, other]
+    assert {row["source"] for row in told if "label" in row} == {first, other}
 
 
 def check_windows(done):

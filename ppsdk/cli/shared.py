@@ -14,7 +14,7 @@ import click
 if TYPE_CHECKING:
     from ppsdk.recognizer import Recognizer
     from ppsdk.records import Roi
-    from ppsdk.streams import StreamOptions
+    from ppsdk.stream_options import StreamOptions
 
 Item = TypeVar("Item")
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -95,7 +95,7 @@ def stream_options(
     fps: float | None,
     realtime: bool,
 ) -> list[StreamOptions]:
-    from ppsdk.streams import StreamOptions
+    from ppsdk.stream_options import StreamOptions
 
     roi_of: dict[str, Roi] = {source: (x0, y0, x1, y1) for source, x0, y0, x1, y1 in rois}
     for source in roi_of:

@@ -1,0 +1,46 @@
+"""What an app says of one stream of several."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ppsdk.preprocess import check_roi
+from ppsdk.records import Roi, StreamStatus
+from ppsdk.sources import LiveOptions, Source, SourceRef, open_source, source_name
+from ppsdk.sources.protocol import OnStatus
+
+
+@dataclass(frozen=True, eq=False)
+class StreamOptions:
+    """One stream of several.
+
+    source, fps, realtime: as for `open_source`. name: in windows, events, statuses and statistics;
+    that of the source unless given. roi: (x0, y0, x1, y1) in fractions of the picture, cut out
+    first.
+    """
+
+    source: SourceRef
+    name: str | None = None
+    roi: Roi | None = None
+    fps: float | None = None
+    realtime: bool = False
+
+    def __post_init__(self) -> None:
+        check_roi(self.roi)
+
+    @property
+    def called(self) -> str:
+        return self.name or source_name(self.source)
+
+    def open(self, live: LiveOptions | None, on_status: OnStatus | None) -> Source:
+        """The source, which tells its statuses under the stream's name; one that is open already
+        tells its own.
+        """
+
+        def named(status: StreamStatus) -> None:
+            if on_status is not None:
+                on_status(replace(status, source=self.called))
+
+        return open_source(
+            self.source, fps=self.fps, realtime=self.realtime, live=live, on_status=named
+        )
