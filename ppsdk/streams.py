@@ -15,7 +15,7 @@ from ppsdk.event_options import EventOptions
 from ppsdk.events import EventDetector
 from ppsdk.feed import Feed, Windowing
 from ppsdk.overload import OverloadWatch
-from ppsdk.records import ActionEvent, Roi, StatusKind, StreamStatus, WindowScores
+from ppsdk.records import ActionEvent, EndedBy, Roi, StatusKind, StreamStatus, WindowScores
 from ppsdk.sources import LiveOptions, SourceRef
 from ppsdk.sources.protocol import OnStatus
 from ppsdk.sources.reader import close_all
@@ -117,7 +117,8 @@ class Streams(Iterator[StreamWindow]):
             for feed, scores in self._items:
                 if scores is None:
                     gone = open_streams.pop(feed, None)
-                    yield from gone.close() if gone else []
+                    why: EndedBy = "error" if feed.error else "end"
+                    yield from gone.close(ended_by=why) if gone else []
                     continue
                 if feed not in open_streams:
                     open_streams[feed] = _new_detector(feed, scores, options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ import pytest
 HERE = Path(__file__).parent
 SYNTH = HERE / "cases" / "synth"
 SHARED = HERE.parent.parent / "shared"
+
+# A shell starts what runs in its background deaf to Ctrl-C, and so would be what tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def synth_cases() -> list[dict]:
