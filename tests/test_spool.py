@@ -141,6 +141,26 @@ def test_bounded_by_size_the_oldest_give_way_and_are_counted(tmp_path):
     assert [each.id for each in drained(path)] == ["5", "7", "8"]
 
 
+def test_a_record_that_is_never_taken_gives_way_too(tmp_path):
+    """A peer that chokes on one record does not choke for ever."""
+
+    def answer(record):
+        if record.id == "bad":
+            raise ConnectionError("status 500")
+
+    peer, body = Peer(answer), len(json.dumps(record().to_dict()))
+    spool = Spool(tmp_path / "spool.db", max_bytes=4 * body)
+    with Spooled(spool, peer, shortest_s=0.01, longest_s=0.02) as sink:
+        sink(record(id="bad"))
+        for number in range(10):
+            sink(record(id=str(number)))
+            time.sleep(0.03)
+        wait_empty(sink)
+        lost = sink.counts().too_many
+    assert lost >= 1 and len(peer.records) == 11 - lost
+    assert [each.id for each in peer.records] == [str(number) for number in range(lost - 1, 10)]
+
+
 def test_one_record_larger_than_the_bound_is_kept(tmp_path):
     spool = Spool(tmp_path / "spool.db", max_bytes=1)
     spool.put(record(id="0"))

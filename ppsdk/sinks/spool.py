@@ -119,6 +119,11 @@ class Spool:
             self._in_flight = record.number
             return record
 
+    def put_back(self) -> None:
+        """What `next` gave was not taken: it gives way to newer ones again."""
+        with self._lock:
+            self._in_flight = 0
+
     def forget(self, record: SpooledRecord, *, refused: bool = False) -> None:
         """The peer has this record, or refused it; it is not given again by this process even
         where the file cannot be written (OSError).

@@ -39,7 +39,7 @@ class Spooled:
         self._shortest_s, self._longest_s, self._close_s = shortest_s, longest_s, close_s
         self._delay_s = shortest_s
         self._wake = threading.Condition()
-        self._closing = self._stopped = False
+        self._closing = self._stopped = self._is_away = False
         self._thread = threading.Thread(target=self._drain, name=f"spool {self.name}", daemon=True)
         self._thread.start()
 
@@ -95,24 +95,20 @@ class Spooled:
         return None
 
     def _deliver(self, record: SpooledRecord) -> None:
-        """Until the peer has it, refuses it, or it is time to go."""
-        refused = False
-        while not self._stopped:
-            try:
-                self._remote.send(record)
-                break
-            except Refused as error:
-                log.error("%s: refuses record %s: %s", self.name, record.key, error)
-                refused = True
-                break
-            except Exception as error:  # whatever it is, the record is to be sent again
-                self._pause(error)
-        if self._stopped:
-            return
-        if self._delay_s > self._shortest_s and not self._closing:
-            log.warning("%s: takes records again", self.name)
-        self._delay_s = self._shortest_s
-        self._forget(record, refused=refused)
+        """One try. What the peer does not take is next again, unless it has to give way."""
+        try:
+            self._remote.send(record)
+        except Refused as error:
+            log.error("%s: refuses record %s: %s", self.name, record.key, error)
+            self._forget(record, refused=True)
+        except Exception as error:  # whatever it is, the record is to be sent again
+            self._spool.put_back()
+            self._pause(error)
+        else:
+            if self._is_away:
+                log.warning("%s: takes records again", self.name)
+            self._is_away, self._delay_s = False, self._shortest_s
+            self._forget(record, refused=False)
 
     def _forget(self, record: SpooledRecord, *, refused: bool) -> None:
         try:
@@ -125,8 +121,9 @@ class Spooled:
         with self._wake:
             if self._stopped:
                 return
-            if self._delay_s == self._shortest_s:
+            if not self._is_away:
                 log.warning("%s: takes no records, they wait: %s", self.name, error)
+            self._is_away = True
             delay_s = self._delay_s * random.uniform(1.0, 1.5)
             self._delay_s = min(self._longest_s, 2 * self._delay_s)
             self._wait_s(delay_s)
