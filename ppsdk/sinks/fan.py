@@ -57,6 +57,10 @@ class Sinks:
         """Records in the longest queue."""
         return max((lane.queue.qsize() for lane in self._lanes), default=0)
 
+    @property
+    def sinks(self) -> list[Sink]:
+        return [lane.sink for lane in self._lanes]
+
     def counts(self) -> dict[str, SinkCounts]:
         return {lane.sink.name: lane.counts for lane in self._lanes}
 

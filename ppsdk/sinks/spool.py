@@ -58,8 +58,8 @@ class Spool:
 
     `put` returns when the record is committed: it outlives the process from then on, and with
     fsync a loss of power too. The oldest records give way when their bodies have more than
-    max_bytes together, or when they are older than max_age_s. Events that the process before left
-    open get an end (ended_by "interrupted") when the file is opened.
+    max_bytes together, or when they are older than max_age_s: counted, and logged once. Events that
+    the process before left open get an end (ended_by "interrupted") when the file is opened.
     clock: seconds since the epoch. Raises OSError, with the file and the reason, where the file
     cannot be opened or written, or another process has it.
     """
@@ -81,6 +81,7 @@ class Spool:
         self._max_bytes, self._max_age_s, self._clock = max_bytes, max_age_s, clock
         self._lock = threading.RLock()
         self._in_flight = 0
+        self._is_dropping = False
         self._lost = dict.fromkeys(("too_many", "too_old", "refused", "unwritable"), 0)
         try:
             self._database = sqlite3.connect(
@@ -194,6 +195,9 @@ class Spool:
             number, put_at, size = rows[0]
             if put_at >= too_old and self._size <= self._max_bytes:
                 return
+            if not self._is_dropping:
+                log.error("%s: is full, or its records too old: the oldest are dropped", self.path)
+            self._is_dropping = True
             self._lost["too_old" if put_at < too_old else "too_many"] += 1
             self._delete(number, size)
 

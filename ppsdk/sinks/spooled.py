@@ -65,6 +65,8 @@ class Spooled:
         counts = self._spool.counts()
         if counts.waiting:
             log.warning("%s: %d records wait for the next start", self.name, counts.waiting)
+        if counts.dropped:
+            log.warning("%s: %d records were dropped so far: %s", self.name, counts.dropped, counts)
         self._remote.close()
         self._spool.close()
 
