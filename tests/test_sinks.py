@@ -54,6 +54,33 @@ def test_a_half_line_of_a_killed_process_is_cut(tmp_path, caplog):
     assert file.read_bytes() == b""
 
 
+def test_open_events_of_a_killed_process_end_as_interrupted(tmp_path):
+    file = tmp_path / "events.jsonl"
+    with JsonLines(file) as sink:
+        for event in [*whole_event("open")[:2], *whole_event("over")]:
+            sink(event)
+    with file.open("a") as lines:
+        lines.write('{"no": "event"}\n{"half')
+    JsonLines(file).close()
+    JsonLines(file).close()  # once
+    lines = file.read_text().splitlines()
+    assert len(lines) == 7 and lines[5] == '{"no": "event"}'
+    end = ActionEvent.from_dict(json.loads(lines[6]))
+    assert (end.id, end.phase, end.sequence) == ("open", "end", 2)
+    assert (end.ended_by, end.start_s, end.end_s) == ("interrupted", 1.0, 3.0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="not seen there")
+def test_a_file_is_for_one_at_a_time(tmp_path):
+    """Otherwise events that another has open would end as interrupted."""
+    file = tmp_path / "events.jsonl"
+    with JsonLines(file, max_bytes=1) as sink:
+        for number in range(2):  # the second time in a new file
+            sink(record("start", id=str(number)))
+            with pytest.raises(OSError, match="events.jsonl: is being written already"):
+                JsonLines(file)
+
+
 def test_a_full_file_is_set_aside(tmp_path):
     file = tmp_path / "events.jsonl"
     line_bytes = len(json.dumps(record().to_dict())) + 1

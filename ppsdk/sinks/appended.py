@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Callable
 from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import IO
+
+if sys.platform != "win32":
+    import fcntl
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +25,8 @@ class AppendedFile:
     set aside first. daily: so is one with lines of an earlier day (UTC). NAME.EXT is set aside as
     NAME.2026-11-26.EXT, after the day of its last line; a second one of that day as
     NAME.2026-11-26.1.EXT, and so on. A half line at its end, of a process that was killed, is cut.
-    Raises OSError where the file cannot be written.
+    One at a time may have the file (not seen on Windows). Raises OSError where another has it, or
+    it cannot be written.
     """
 
     def __init__(
@@ -57,6 +62,7 @@ class AppendedFile:
     def _open(self) -> IO[bytes]:
         file = open(self.path, "a+b", buffering=0)
         try:
+            _lock(file, self.path)
             self._size = _cut_half_line(file, self.path)
             self._day = datetime.fromtimestamp(
                 os.fstat(file.fileno()).st_mtime, timezone.utc
@@ -97,6 +103,17 @@ class AppendedFile:
             self._file.truncate(self._size)
             raise
         self._size += len(data)
+
+
+def _lock(file: IO[bytes], path: Path) -> None:
+    if sys.platform == "win32":
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OSError(f"{path}: is being written already: must be a file of its own") from None
+    except OSError:
+        pass  # a file system without locks
 
 
 def _encoded(line: str) -> bytes:

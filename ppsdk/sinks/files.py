@@ -10,13 +10,16 @@ from pathlib import Path
 
 from ppsdk.records import ActionEvent
 from ppsdk.sinks.appended import AppendedFile
+from ppsdk.sinks.interrupted import interrupted, left_open
 from ppsdk.sinks.protocol import as_line
 
 COLUMNS = ("version", *(field.name for field in fields(ActionEvent)))
 
 
 class JsonLines:
-    """One JSON object a line, as `ActionEvent.to_dict` gives it; see `AppendedFile`."""
+    """One JSON object a line, as `ActionEvent.to_dict` gives it; see `AppendedFile`. Events that a
+    killed process left open in the file get an end (ended_by "interrupted") when it is opened.
+    """
 
     def __init__(
         self,
@@ -28,6 +31,12 @@ class JsonLines:
     ) -> None:
         self.name = str(path)
         self._file = AppendedFile(Path(path), fsync=fsync, max_bytes=max_bytes, daily=daily)
+        try:
+            for last in left_open(Path(path)):
+                self(interrupted(last))
+        except BaseException:
+            self._file.close()
+            raise
 
     def __call__(self, event: ActionEvent) -> None:
         self._file.append(as_line(event))

@@ -8,11 +8,12 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ppsdk.records import ActionEvent
+from ppsdk.sinks.interrupted import interrupted
 from ppsdk.sinks.protocol import SpooledRecord, as_line
 
 log = logging.getLogger(__name__)
@@ -30,8 +31,6 @@ CREATE TABLE IF NOT EXISTS waiting (
 CREATE TABLE IF NOT EXISTS going_on (id TEXT PRIMARY KEY, body BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS dropped (reason TEXT PRIMARY KEY, count INTEGER NOT NULL);
 """
-# 0.001 s: an end must come after its start.
-_SHORTEST_S = 0.001
 
 
 @dataclass(frozen=True)
@@ -71,14 +70,18 @@ class Spool:
         max_bytes: int = 100_000_000,
         max_age_s: float = 7 * 86400.0,
         fsync: bool = False,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         if max_bytes < 1 or not max_age_s > 0:
             raise ValueError(
                 f"{path}: max_bytes is {max_bytes} and max_age_s {max_age_s}: must be above 0"
             )
         self.path = Path(path)
-        self._max_bytes, self._max_age_s, self._clock = max_bytes, max_age_s, clock
+        self._max_bytes, self._max_age_s, self._clock = (
+            max_bytes,
+            max_age_s,
+            clock or _steady_clock(),
+        )
         self._lock = threading.RLock()
         self._in_flight = 0
         self._is_dropping = False
@@ -158,15 +161,8 @@ class Spool:
             self._interrupt(ActionEvent.from_dict(json.loads(body)))
 
     def _interrupt(self, last: ActionEvent) -> None:
-        end = replace(
-            last,
-            phase="end",
-            sequence=last.sequence + 1,
-            end_s=max(last.end_s, last.start_s + _SHORTEST_S),
-            ended_by="interrupted",
-        )
         try:
-            self._change(lambda: self._insert(end))
+            self._change(lambda: self._insert(interrupted(last)))
         except OSError as error:
             log.error("%s: event %s gets no end before the next start", error, last.id)
 
@@ -245,3 +241,9 @@ class Spool:
     def _as_os_error(self, error: sqlite3.Error) -> OSError:
         reason = "another process has it" if "locked" in str(error) else str(error)
         return OSError(f"{self.path}: cannot be used as a spool: {reason}")
+
+
+def _steady_clock() -> Callable[[], float]:
+    """The wall clock as it is now, and on from there, whoever sets it: no record ages by that."""
+    start_s = time.time() - time.monotonic()
+    return lambda: start_s + time.monotonic()
