@@ -2,10 +2,15 @@
 
 import csv
 import json
+import signal
+import subprocess
+import sys
 
+import numpy as np
 import pytest
 from broker import PASSWORD, USER, Broker, Listener
 from conftest import SYNTH
+from PIL import Image
 from test_cli import assert_refused, run
 from test_spool import wait_for
 from webhook_server import WebhookServer
@@ -77,3 +82,27 @@ def test_a_sink_that_lost_something_fails_the_command(command, tmp_path):
     events = len(done.stdout.splitlines())
     assert done.returncode == 1 and events > 1
     assert f"full.jsonl: {events} records are lost" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no SIGTERM to catch")
+def test_sigterm_ends_what_goes_on(small_dir, tmp_path):
+    """Of 100 s of pictures, played as they happen."""
+    film = tmp_path / "film"
+    film.mkdir()
+    for number in range(1000):
+        Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(film / f"{number:04}.png")
+    command = [sys.executable, "-m", "ppsdk", "run", film, "--fps", 10, "--realtime"]
+    command += ["--model", small_dir, "--on-threshold", 0, "--jsonl", tmp_path / "events.jsonl"]
+    process = subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, text=True)
+    try:
+        first = process.stdout.readline()
+        assert json.loads(first)["phase"] == "start"
+        process.send_signal(signal.SIGTERM)
+        rest, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    last = json.loads(rest.splitlines()[-1])
+    assert process.returncode == 0
+    assert (last["phase"], last["ended_by"]) == ("end", "end") and last["end_s"] < 60
+    assert (tmp_path / "events.jsonl").read_text() == first + rest

@@ -29,6 +29,7 @@ from ppsdk.cli.shared import (
     threads_option,
 )
 from ppsdk.cli.sink_options import open_sinks, sink_options, tell_sinks
+from ppsdk.cli.termination import closed_at_sigterm
 from ppsdk.errors import VideoError
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def run(
 ) -> int:
     """Print the events of SOURCES (files, camera indices, URLs, folders of pictures) as JSON lines:
     as they start, go on, and end. A camera that is lost is opened again; stderr says so. Several
-    take turns; one that fails does not stop the others.
+    take turns; one that fails does not stop the others. SIGTERM ends what goes on, and exits 0.
     """
     from ppsdk.sources import LiveOptions, open_source
 
@@ -122,6 +123,7 @@ def run(
                 wanted, length_s=length_s, stride_s=stride_s, still_below=still_below, live=live
             )
         )
+        stack.enter_context(closed_at_sigterm(streams))
         try:
             for event in streams.events(options=options):
                 sinks(event)
