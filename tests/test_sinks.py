@@ -112,6 +112,22 @@ def test_a_file_of_yesterday_is_set_aside(tmp_path):
     assert file.read_text() == "head\ntuesday\n"
 
 
+def test_a_folder_that_goes_and_comes_back(tmp_path):
+    folder = tmp_path / "stick"
+    folder.mkdir()
+    file = folder / "events.jsonl"
+    with JsonLines(file, max_bytes=1) as sink:
+        sink(record(id="a"))
+        folder.rename(tmp_path / "pulled out")
+        for _ in range(2):
+            with pytest.raises(OSError):
+                sink(record(id="lost"))
+        (tmp_path / "pulled out").rename(folder)
+        sink(record(id="b"))
+    (aside,) = folder.glob("events.*.jsonl")
+    assert [event.id for event in events_in(aside) + events_in(file)] == ["a", "b"]
+
+
 def _write(file, text):
     file.write_text(text)
     return file

@@ -44,11 +44,14 @@ class AppendedFile:
         self.path = path
         self._header, self._fsync = header, fsync
         self._max_bytes, self._daily, self._today = max_bytes, daily, today
+        self._is_stuck = False
         self._file = self._open()
 
     def append(self, line: str) -> None:
         """line: without its end."""
         data = _encoded(line)
+        if self._file.closed:  # it could not be opened anew
+            self._file = self._open()
         if self._size and self._is_over(len(data)):
             self._set_aside()
         if not self._size and self._header is not None:
@@ -80,9 +83,12 @@ class AppendedFile:
         self._file.close()
         try:
             self.path.rename(self._free_name())
-        finally:
-            # Where it cannot be renamed, it grows on: no line is lost for that.
-            self._file = self._open()
+            self._is_stuck = False
+        except OSError as error:  # it grows on: no line is lost for that
+            if not self._is_stuck:
+                log.error("%s: cannot be set aside: %s", self.path, error)
+            self._is_stuck = True
+        self._file = self._open()
 
     def _free_name(self) -> Path:
         stem, suffix, count = self.path.stem, self.path.suffix, 0
