@@ -28,6 +28,8 @@ from ppsdk.cli.shared import (
     stream_options,
     threads_option,
 )
+from ppsdk.cli.sink_options import open_sinks, sink_options, tell_sinks
+from ppsdk.cli.termination import closed_at_sigterm
 from ppsdk.errors import VideoError
 
 if TYPE_CHECKING:
@@ -75,6 +77,7 @@ def classify(
 @click.option("--stride-s", type=SECONDS, help="Time between windows, seconds.")
 @event_options
 @click.option("--show-options", is_flag=True, help="Print the event options in use, and go.")
+@sink_options
 @source_options
 @several_options
 @threads_option
@@ -97,7 +100,7 @@ def run(
 ) -> int:
     """Print the events of SOURCES (files, camera indices, URLs, folders of pictures) as JSON lines:
     as they start, go on, and end. A camera that is lost is opened again; stderr says so. Several
-    take turns; one that fails does not stop the others.
+    take turns; one that fails does not stop the others. SIGTERM ends what goes on, and exits 0.
     """
     from ppsdk.sources import LiveOptions, open_source
 
@@ -110,6 +113,7 @@ def run(
         if show_options:
             print_json(options.to_dict())
             return 0
+        sinks = stack.enter_context(open_sinks())
         if len(sources) == 1:
             # Nobody waits for another one: what cannot be opened is an error at once.
             opened = open_source(sources[0], fps=fps, realtime=realtime, live=live)
@@ -119,15 +123,18 @@ def run(
                 wanted, length_s=length_s, stride_s=stride_s, still_below=still_below, live=live
             )
         )
+        stack.enter_context(closed_at_sigterm(streams))
         try:
             for event in streams.events(options=options):
+                sinks(event)
                 print_json(event.to_dict())
         finally:
             fares = streams.statistics()
             if statistics:
                 for fare in fares.values():
                     click.echo(json.dumps(fare.to_dict(), ensure_ascii=False), err=True)
-    return 1 if any(fare.error for fare in fares.values()) else 0
+    has_lost = tell_sinks(sinks, statistics=statistics)
+    return 1 if has_lost or any(fare.error for fare in fares.values()) else 0
 
 
 @click.command()

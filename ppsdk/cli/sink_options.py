@@ -1,0 +1,151 @@
+"""The options of `run` that say where events go, beside stdout."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ppsdk.cli.shared import PATH, fail, need
+
+if TYPE_CHECKING:
+    from ppsdk.sinks import Remote, Sink, Sinks
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+_META = "ppsdk.sink."
+
+
+def _keep(context: click.Context, option: click.Parameter, value: Any) -> None:
+    """Aside, for `open_sinks`."""
+    context.meta[f"{_META}{option.name}"] = value
+
+
+def _option(name: str, **settings: Any) -> Callable[[Command], Command]:
+    return click.option(name, expose_value=False, callback=_keep, **settings)
+
+
+OPTIONS = (
+    _option("--jsonl", type=PATH, help="Also append the events to this file."),
+    _option("--csv", type=PATH, help="Also append them to this one, a row each."),
+    _option("--rotate-mb", type=click.FloatRange(min=0, min_open=True), help="Largest such file."),
+    _option("--rotate-daily", is_flag=True, help="A new file each day (UTC)."),
+    _option(
+        "--webhook",
+        metavar="URL",
+        envvar="PPSDK_WEBHOOK_URL",
+        show_envvar=True,
+        help="POST each to this address. Secrets: PPSDK_WEBHOOK_SECRET (to sign with) and "
+        "PPSDK_WEBHOOK_TOKEN (bearer), or the same with _FILE for a file that has it.",
+    ),
+    _option(
+        "--mqtt",
+        metavar="mqtt[s]://HOST[:PORT][/PREFIX]",
+        envvar="PPSDK_MQTT_URL",
+        show_envvar=True,
+        help="Publish each as PREFIX/SOURCE/events. Secrets: PPSDK_MQTT_USER and "
+        "PPSDK_MQTT_PASSWORD, or the same with _FILE.",
+    ),
+    _option("--mqtt-ca", type=PATH, help="PEM of who signed the broker's certificate."),
+    _option(
+        "--spool",
+        type=PATH,
+        default=Path("ppsdk-spool"),
+        show_default=True,
+        help="Folder for what a webhook or broker has not taken yet.",
+    ),
+)
+
+
+def sink_options(command: Command) -> Command:
+    """All of OPTIONS; `open_sinks` does what they say."""
+    for option in reversed(OPTIONS):
+        command = option(command)
+    return command
+
+
+def open_sinks() -> Sinks:
+    """Raises ValueError or OSError, in one line, for what cannot be; nothing stays open then."""
+    from ppsdk.sinks import CsvFile, JsonLines, Sinks
+
+    meta = click.get_current_context().meta
+    given = {name[len(_META) :]: meta[name] for name in meta if name.startswith(_META)}
+    rotate_mb: float | None = given["rotate_mb"]
+    max_bytes = None if rotate_mb is None else max(1, round(rotate_mb * 1e6))
+    daily: bool = given["rotate_daily"]
+    sinks: list[Sink] = []
+    with ExitStack() as opened:
+        if given["jsonl"]:
+            sinks.append(JsonLines(given["jsonl"], max_bytes=max_bytes, daily=daily))
+            opened.enter_context(sinks[-1])
+        if given["csv"]:
+            sinks.append(CsvFile(given["csv"], max_bytes=max_bytes, daily=daily))
+            opened.enter_context(sinks[-1])
+        for name, open_remote in (("webhook", _webhook), ("mqtt", _mqtt)):
+            if given[name]:
+                sinks.append(_spooled(given["spool"] / f"{name}.db", lambda: open_remote(given)))
+                opened.enter_context(sinks[-1])
+        fan = Sinks(sinks)
+        opened.pop_all()
+    return fan
+
+
+def tell_sinks(sinks: Sinks, *, statistics: bool) -> bool:
+    """After `close`: whether a sink lost anything, which stderr says; with statistics, a JSON line
+    for each sink too. What waits in a spool is not lost.
+    """
+    from ppsdk.sinks import Spooled
+
+    lost = False
+    for sink in sinks.sinks:
+        counts = sinks.counts()[sink.name]
+        told = {"sink": sink.name, **asdict(counts)}
+        if isinstance(sink, Spooled):
+            told["spool"] = asdict(sink.counts())
+        if statistics:
+            click.echo(json.dumps(told, ensure_ascii=False), err=True)
+        if counts.failed or counts.dropped:
+            lost = True
+            fail(f"{sink.name}: {counts.failed + counts.dropped} records are lost", 1)
+    return lost
+
+
+def _spooled(path: Path, open_remote: Callable[[], Remote]) -> Sink:
+    from ppsdk.sinks import Spool, Spooled
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    spool = Spool(path)
+    try:
+        return Spooled(spool, open_remote())
+    except BaseException:
+        spool.close()
+        raise
+
+
+def _webhook(given: dict[str, Any]) -> Remote:
+    need("httpx", extra="webhook")
+    from ppsdk.sinks.secrets import read_secret
+    from ppsdk.sinks.webhook import Webhook
+
+    return Webhook(
+        given["webhook"],
+        secret=read_secret("PPSDK_WEBHOOK_SECRET"),
+        token=read_secret("PPSDK_WEBHOOK_TOKEN"),
+    )
+
+
+def _mqtt(given: dict[str, Any]) -> Remote:
+    need("paho", extra="mqtt")
+    from ppsdk.sinks.mqtt import Mqtt
+    from ppsdk.sinks.secrets import read_secret
+
+    return Mqtt(
+        given["mqtt"],
+        user=read_secret("PPSDK_MQTT_USER"),
+        password=read_secret("PPSDK_MQTT_PASSWORD"),
+        ca_file=given["mqtt_ca"],
+    )

@@ -1,0 +1,112 @@
+"""Events to a web server: a POST a record."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import time
+from urllib.parse import urlsplit
+
+from ppsdk.sinks.protocol import Refused, SpooledRecord
+
+# Of the answer, which nobody reads: it is taken off the line so that the connection can be kept.
+_ANSWER_BYTES = 1 << 16
+# The record itself is at fault. Anything else may be repaired at the other end.
+_REFUSALS = (400, 413, 422)
+
+
+class Webhook:
+    """A `Remote`: the record as JSON, UTF-8. Any 2xx takes it; 400, 413 and 422 refuse it; anything
+    else (a redirect too) asks for it again.
+
+    Headers: Idempotency-Key is EVENT_ID-SEQUENCE. With a secret, X-Ppsdk-Signature is sha256= and
+    the HMAC-SHA256 of the body in hexadecimal digits. With a token, Authorization is Bearer TOKEN.
+    timeout_s: to connect, to send, and to the first of the answer. Needs httpx. Raises ValueError
+    for what is no http or https URL, and for one with a user or password in it: anybody sees those.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        secret: str | None = None,
+        token: str | None = None,
+        timeout_s: float = 10.0,
+    ) -> None:
+        self._url, self._secret, self._timeout_s = url, secret, timeout_s
+        # No more of it: paths and queries have tokens in them.
+        self.name = _origin(url)
+        try:
+            import httpx
+        except ImportError:
+            raise ImportError("a webhook needs httpx: pip install 'ppsdk[webhook]'") from None
+        self._error = httpx.HTTPError
+        headers = {"Content-Type": "application/json"}
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        self._client = httpx.Client(timeout=timeout_s, headers=headers)
+        self._quiet = _WithoutUrl(url)
+        logging.getLogger("httpx").addFilter(self._quiet)
+
+    def send(self, record: SpooledRecord) -> None:
+        headers = {"Idempotency-Key": record.key}
+        if self._secret is not None:
+            headers["X-Ppsdk-Signature"] = signature(record.body, secret=self._secret)
+        try:
+            status = self._post(record.body, headers)
+        except self._error as error:
+            raise ConnectionError(f"{type(error).__name__}: {error}") from None
+        if status in _REFUSALS:
+            raise Refused(f"status {status}")
+        if not 200 <= status < 300:
+            raise ConnectionError(f"status {status}")
+
+    def close(self) -> None:
+        self._client.close()
+        logging.getLogger("httpx").removeFilter(self._quiet)
+
+    def _post(self, body: bytes, headers: dict[str, str]) -> int:
+        until_s = time.monotonic() + self._timeout_s
+        with self._client.stream("POST", self._url, content=body, headers=headers) as answer:
+            seen = 0
+            try:
+                for chunk in answer.iter_raw():
+                    seen += len(chunk)
+                    if seen > _ANSWER_BYTES or time.monotonic() > until_s:
+                        break
+            except self._error:
+                pass  # the status says it all
+            return int(answer.status_code)
+
+
+def signature(body: bytes, *, secret: str) -> str:
+    """Of the header X-Ppsdk-Signature; compare it with hmac.compare_digest."""
+    return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+class _WithoutUrl(logging.Filter):
+    """httpx logs the URL of each request."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._url = url
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return self._url not in record.getMessage()
+
+
+def _origin(url: str) -> str:
+    """https://host:port"""
+    try:
+        parts = urlsplit(url)
+        port = "" if parts.port is None else f":{parts.port}"
+    except ValueError:
+        raise ValueError("the webhook's URL has a port that is no number") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("the webhook's URL must be http://HOST/... or https://HOST/...")
+    if "@" in parts.netloc:
+        raise ValueError(
+            f"the webhook's URL for {parts.hostname} has a user or password in it: must be without"
+        )
+    return f"{parts.scheme}://{parts.hostname}{port}"

@@ -1,0 +1,146 @@
+"""The webhook, against a web server."""
+
+import hashlib
+import hmac
+import json
+import logging
+
+import pytest
+from action_records import many, record
+from test_sinks import Told
+from test_spool import wait_empty, wait_for
+from webhook_server import WebhookServer
+
+from ppsdk.sinks import Sinks, Spool, Spooled
+from ppsdk.sinks.secrets import read_secret
+from ppsdk.sinks.webhook import Webhook
+
+SECRET = "correct horse"
+TOKEN = "battery staple"
+
+
+def spooled(path, url, *, timeout_s=0.4, **options):
+    webhook = Webhook(url, secret=SECRET, token=TOKEN, timeout_s=timeout_s)
+    return Spooled(Spool(path), webhook, shortest_s=0.01, longest_s=0.1, **options)
+
+
+def bodies(requests):
+    return [json.loads(body) for _, body in requests]
+
+
+def told(events):
+    return [event.to_dict() for event in events]
+
+
+def test_a_record_is_one_signed_post(tmp_path):
+    with WebhookServer() as server:
+        with spooled(tmp_path / "spool.db", server.url, timeout_s=20) as sink:
+            sink(record(id="abc", sequence=3, label="Stürzen"))
+            wait_empty(sink)
+    ((headers, body),) = server.requests
+    assert json.loads(body) == record(id="abc", sequence=3, label="Stürzen").to_dict()
+    assert headers["Content-Type"] == "application/json"
+    assert headers["Idempotency-Key"] == "abc-3"
+    assert headers["Authorization"] == f"Bearer {TOKEN}"
+    digits = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+    assert headers["X-Ppsdk-Signature"] == f"sha256={digits}"
+
+
+def in_turn(number):
+    """Every sixth request is answered with 500, every 40th never."""
+    if number % 40 == 20:
+        return "never"
+    return 500 if number % 6 == 5 else 200
+
+
+@pytest.mark.parametrize("answer", [lambda n: 500 if n < 5 else 200, in_turn], ids=["down", "bad"])
+def test_200_events_arrive_in_order(tmp_path, answer):
+    """And another sink has had them all meanwhile."""
+    other = Told("other")
+    with WebhookServer(answer) as server:
+        sink = spooled(tmp_path / "spool.db", server.url)
+        with Sinks([sink, other]) as fan:
+            for event in many(200):
+                fan(event)
+            wait_for(lambda: len(other.events) == 200)
+            wait_for(lambda: len(server.taken) == 200, timeout_s=60)
+            wait_empty(sink)
+        assert sink.counts().dropped == 0
+    assert bodies(server.taken) == told(many(200)) == told(other.events)
+    keys = [headers["Idempotency-Key"] for headers, _ in server.requests]
+    assert len(keys) > 200 and len(set(keys)) == 200  # those sent again have the same key
+
+
+def test_a_body_that_comes_slowly_is_not_waited_for(tmp_path):
+    with WebhookServer(lambda number: "slowly") as server:
+        with spooled(tmp_path / "spool.db", server.url, timeout_s=0.2) as sink:
+            for event in many(3):
+                sink(event)
+            wait_empty(sink)
+    assert bodies(server.requests) == told(many(3))  # each once
+
+
+def test_what_the_server_refuses_is_counted_and_the_rest_goes_on(tmp_path, caplog):
+    with WebhookServer(lambda number: 422 if number == 1 else 200) as server:
+        with spooled(tmp_path / "spool.db", server.url, timeout_s=20) as sink:
+            for event in many(3):
+                sink(event)
+            wait_empty(sink)
+            assert sink.counts().refused == 1
+    assert bodies(server.taken) == told([many(3)[0], many(3)[2]])
+    assert "refuses record door-0-1: status 422" in caplog.text
+
+
+def test_a_server_that_is_gone_gets_the_records_when_it_is_back(tmp_path):
+    with WebhookServer() as server:
+        url = server.url
+    sink = spooled(tmp_path / "spool.db", url, close_s=0.1)
+    for event in many(3):
+        sink(event)
+    sink.close()
+    with WebhookServer() as server, spooled(tmp_path / "spool.db", server.url) as sink:
+        wait_empty(sink)
+    assert bodies(server.taken) == told(many(3))
+
+
+def test_nothing_secret_is_told(tmp_path, caplog):
+    """Not in the logs of ours or of httpx, in its debug logs either."""
+    caplog.set_level(logging.DEBUG)
+    with WebhookServer(in_turn) as server:
+        with spooled(tmp_path / "spool.db", server.url) as sink:
+            for event in many(24):
+                sink(event)
+            wait_empty(sink)
+            assert sink.name == server.url.partition("/hooks")[0]
+    assert "takes no records" in caplog.text and "httpcore" in caplog.text
+    text = caplog.text + repr(sink.__dict__)
+    for secret in (SECRET, TOKEN, "tell-nobody", "k3y"):
+        assert secret not in text
+
+
+@pytest.mark.parametrize(
+    "url, reason",
+    [
+        ("ftp://host/s3cret", "must be http://HOST/..."),
+        ("https:///s3cret", "must be http://HOST/..."),
+        ("https://me:s3cret@host/", "for host has a user or password in it: must be without"),
+        ("https://host:s3cret/", "a port that is no number"),
+    ],
+)
+def test_what_is_no_url_is_refused_without_telling_it(url, reason):
+    with pytest.raises(ValueError) as caught:
+        Webhook(url)
+    assert reason in str(caught.value) and "s3cret" not in str(caught.value)
+
+
+def test_secrets_come_from_the_environment_or_a_file(tmp_path):
+    file = tmp_path / "secret"
+    file.write_text("hush\n")
+    assert read_secret("X", environ={}) is None
+    assert read_secret("X", environ={"X": ""}) is None
+    assert read_secret("X", environ={"X": "hush"}) == "hush"
+    assert read_secret("X", environ={"X_FILE": str(file)}) == "hush"
+    with pytest.raises(ValueError, match="X and X_FILE are both set"):
+        read_secret("X", environ={"X": "hush", "X_FILE": str(file)})
+    with pytest.raises(ValueError, match="X_FILE: cannot read .*none: No such file"):
+        read_secret("X", environ={"X_FILE": str(tmp_path / "none")})
