@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from ppsdk.event_options import EventOptions
     from ppsdk.events import EventDetector, detect_events
     from ppsdk.recognizer import Recognizer
-    from ppsdk.records import ActionEvent, Clip, Frame, StreamStatus, WindowScores
-    from ppsdk.sources import LiveOptions, open_source
-    from ppsdk.statistics import StreamStatistics
-    from ppsdk.stream_options import StreamOptions
-    from ppsdk.streams import Streams, StreamWindow
+    from ppsdk.records import ActionEvent, Clip, Frame, WindowScores
+
+from ppsdk.sources import LiveOptions, open_source
+from ppsdk.statistics import StreamStatistics
+from ppsdk.status import StreamStatus
+from ppsdk.stream_options import StreamOptions
+from ppsdk.streams import Streams, StreamWindow
 
 _HOME = {
     "ActionEvent": "ppsdk.records",
@@ -30,7 +32,7 @@ _HOME = {
     "Recognizer": "ppsdk.recognizer",
     "StreamOptions": "ppsdk.stream_options",
     "StreamStatistics": "ppsdk.statistics",
-    "StreamStatus": "ppsdk.records",
+    "StreamStatus": "ppsdk.status",
     "StreamWindow": "ppsdk.streams",
     "Streams": "ppsdk.streams",
     "WindowScores": "ppsdk.records",

@@ -11,11 +11,12 @@ from datetime import datetime, timezone
 from itertools import islice
 
 from ppsdk.motion import MotionGate
-from ppsdk.records import Clip, Image, StreamCounters, WindowScores
+from ppsdk.records import Clip, Image, WindowScores
 from ppsdk.sampling import WindowCutter
 from ppsdk.sources import Source
 from ppsdk.sources.reader import Reader
 from ppsdk.statistics import StreamMeter, StreamState, StreamStatistics
+from ppsdk.status import StreamCounters
 from ppsdk.stream import cut_batch, read_kept
 from ppsdk.thinning import Kept, WindowGrid
 

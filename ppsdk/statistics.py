@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ppsdk.records import StreamCounters
+from ppsdk.status import StreamCounters
 
 StreamState = Literal["opening", "running", "ended", "failed"]
 

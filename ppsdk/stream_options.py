@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ppsdk.preprocess import check_roi
-from ppsdk.records import Roi, StreamStatus
+from ppsdk.records import Roi
 from ppsdk.sources import LiveOptions, Source, SourceRef, open_source, source_name
 from ppsdk.sources.protocol import OnStatus
+from ppsdk.status import StreamStatus
 
 
 @dataclass(frozen=True, eq=False)

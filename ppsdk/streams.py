@@ -15,11 +15,12 @@ from ppsdk.event_options import EventOptions
 from ppsdk.events import EventDetector
 from ppsdk.feed import Feed, Windowing
 from ppsdk.overload import OverloadWatch
-from ppsdk.records import ActionEvent, EndedBy, Roi, StatusKind, StreamStatus, WindowScores
+from ppsdk.records import ActionEvent, EndedBy, Roi, WindowScores
 from ppsdk.sources import LiveOptions, SourceRef
 from ppsdk.sources.protocol import OnStatus
 from ppsdk.sources.reader import close_all
 from ppsdk.statistics import StreamStatistics
+from ppsdk.status import StatusKind, StreamStatus
 from ppsdk.stream_options import StreamOptions
 
 log = logging.getLogger(__name__)

@@ -19,8 +19,8 @@ from stallserver import Camera
 from ppsdk import EventOptions, Frame, LiveOptions, Recognizer, StreamOptions, open_source
 from ppsdk.demo.run import BUNDLED
 from ppsdk.overload import OverloadWatch
-from ppsdk.records import StreamCounters
 from ppsdk.statistics import StreamMeter
+from ppsdk.status import StreamCounters
 
 QUICK = LiveOptions(open_timeout_s=1.0, read_timeout_s=1.0)
 SPAN = {"length_s": 0.8, "stride_s": 0.4}  # 8 segments of 0.1 s, 4 of them between windows

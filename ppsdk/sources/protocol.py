@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from ppsdk.errors import VideoError
-from ppsdk.records import Frame, Image, StatusKind, StreamCounters, StreamStatus
+from ppsdk.records import Frame, Image
 from ppsdk.sources.credentials import without_credentials
+from ppsdk.status import StatusKind, StreamCounters, StreamStatus
 
 log = logging.getLogger(__name__)
 

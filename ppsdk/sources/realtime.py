@@ -6,8 +6,9 @@ import threading
 import time
 from collections.abc import Generator
 
-from ppsdk.records import Frame, StatusKind, StreamStatus
+from ppsdk.records import Frame
 from ppsdk.sources.protocol import Source
+from ppsdk.status import StatusKind, StreamStatus
 
 # A hole in a recording that is longer is not waited for.
 _LONGEST_WAIT_S = 10.0
