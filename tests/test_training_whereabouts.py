@@ -86,7 +86,7 @@ def test_it_goes_on_where_it_was_killed_and_can_be_trained_from(tmp_path):
     parts = manifest.with_name(PARTS_MANIFEST)
     rows = [line.split(",") for line in parts.read_text().splitlines()]
     for row in rows[1:]:
-        row[1] = row[1].split()[-1] if " " in row[1] else "idle"
+        row[1] = "idle" if row[1] == "idle" else "back" if row[1].endswith("back") else "out"
     parts.write_text("\n".join(",".join(row) for row in rows))
 
     def learn(out, progress=iter):
