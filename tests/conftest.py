@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from pathlib import Path
 
@@ -11,6 +12,11 @@ import pytest
 HERE = Path(__file__).parent
 SYNTH = HERE / "cases" / "synth"
 SHARED = HERE.parent.parent / "shared"
+
+# Two workers of pytest-xdist on two cores, each with threads that wait by spinning, would do little
+# else; what they start has one too.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A shell starts what runs in its background deaf to Ctrl-C, and so would be what tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -120,7 +120,7 @@ def test_the_python_lines(folder):
 
 def test_there_are_two_commands_to_set_up():
     assert len(SETUP) == 2
-    assert SETUP[0].endswith("demo") and SETUP[1].endswith("pytest")
+    assert SETUP[0].endswith("demo") and SETUP[1].endswith("pytest -n 2 --dist loadfile")
 
 
 @pytest.mark.slow

@@ -141,6 +141,24 @@ def test_frozen_stages_stay_as_they_are(few, tmp_path):
     assert {name.split(".")[1] for name in moved if name.startswith("stages.")} == {"2", "3"}
 
 
+def test_an_attention_that_is_new_changes_nothing_at_first(tmp_path):
+    """It halves every frame, which the batch norms behind it are told."""
+    torch.manual_seed(0)
+    given = PPTSMv2(NetworkOptions(2, num_segments=4, lta=False))
+    clips = torch.randn(2, 4, 3, 64, 64)
+    with torch.no_grad():  # statistics of something, not zeros and ones
+        for _ in range(5):
+            given(clips)
+        weights = tmp_path / "given.safetensors"
+        save_weights(given, weights, TrainedAs(("a", "b"), 1, 1, "seeded", image_size=64))
+        network = PPTSMv2(NetworkOptions(2, num_segments=4))
+        start_from(network, weights)
+        network.global_attention.fc.weight.zero_()  # as drawn, it is 0.5 but for some thousandths
+        before, after = given.eval()(clips), network.eval()(clips)
+    assert before.abs().max() > 1e-3
+    assert after == pytest.approx(before, rel=1e-3, abs=1e-5)
+
+
 def test_it_learns_with_any_peer(few, tmp_path):
     """The peer moves too, by its own loss."""
     peers = []

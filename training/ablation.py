@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from training.memory import keep_freed_memory
 from training.recipe import Recipe, read_recipe
 from training.train import train
 
@@ -145,6 +146,7 @@ def main(
     seeds: int,
     only: tuple[str, ...],
 ) -> None:
+    keep_freed_memory()
     recipe = Recipe() if recipe_file is None else read_recipe(recipe_file)
     rows = tuple(row for row in ROWS if not only or any(part in row.name for part in only))
     notes = run_rows(data, out, recipe, init=init, seeds=seeds, rows=rows)

@@ -24,6 +24,7 @@ from ppsdk import Recognizer
 from ppsdk.demo.film import GOOD, POOR, film_scene
 from ppsdk.demo.render import Scene
 from ppsdk.demo.run import DemoResult, watch
+from training.memory import keep_freed_memory
 from training.network import load_network
 from training.scenes import MANIFEST
 from training.weights import TrainedAs, save_weights
@@ -163,6 +164,7 @@ def _progress(items: Iterable[Any], label: str) -> Iterator[Any]:
 @click.command(help=__doc__)
 @click.argument("out", type=click.Path(path_type=Path))
 def main(out: Path) -> None:
+    keep_freed_memory()
     click.echo(json.dumps(rebuild(out), indent=1))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import csv
 import logging
-import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
@@ -26,9 +25,11 @@ from training.augment import augment
 from training.cache import CachedClip
 from training.device import ahead, best_device, to_network
 from training.dml import mutual_losses, soft_cross_entropy
+from training.head import fit_head
 from training.network import NetworkOptions, PPTSMv2, load_network
 from training.optimizer import learning_rate, make_optimizer, set_rate
 from training.recipe import Recipe
+from training.state import read_state, save_state
 from training.videomix import smoothed_targets, videomix
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ Progress = Callable[[Iterable[int]], Iterable[int]]
 MakePeer = Callable[[int, Recipe], nn.Module]
 STATE_FILE = "state.pt"
 LOG_FILE = "log.csv"
+NEW_GATE = 0.5  # what an attention that has learned nothing yet multiplies every frame by
 SAVE_EVERY_S = 15.0  # what a kill costs at most; short epochs would do little else than save
 
 
@@ -105,6 +107,8 @@ def fit(
     device = best_device()
     state = _begin(num_classes, recipe, init, make_peer, device)
     _resume(state, recipe, num_classes, out / STATE_FILE)
+    if recipe.head_first and not state.history:
+        _fit_heads(state, train, recipe)
     label_ids = np.array([clip.label_id for clip in held_out for _ in clip.centres])
     saved_at, saved = time.monotonic(), len(state.history)
     for epoch in progress(range(len(state.history), recipe.epochs)):
@@ -176,6 +180,14 @@ def new_network(num_classes: int, recipe: Recipe, init: Path | None) -> PPTSMv2:
     return network
 
 
+def _fit_heads(state: _State, clips: list[CachedClip], recipe: Recipe) -> None:
+    for network in state.networks:
+        if isinstance(network, PPTSMv2):
+            fit_head(network, clips, recipe)
+    if state.average is not None:
+        state.average.load_state_dict(state.student.state_dict())
+
+
 def start_from(network: PPTSMv2, weights: Path) -> None:
     """Take over every parameter that fits. The classifier of other classes and an attention over
     another number of segments start anew; anything else that does not fit is a ModelError.
@@ -189,6 +201,8 @@ def start_from(network: PPTSMv2, weights: Path) -> None:
     if fresh:
         log.info("%s: start anew: %s", weights, ", ".join(fresh))
     network.load_state_dict({k: own[k] if k in fresh else given[k] for k in own})
+    if network.options.lta and not any(name.startswith("global_attention.") for name in given):
+        network.expect_gate(NEW_GATE)
 
 
 def _train_epoch(
@@ -322,8 +336,6 @@ def _save(state: _State, recipe: Recipe, num_classes: int, out: Path, saved: int
     rows = [asdict(row) for row in state.history]
     _write_logs(rows, out, saved)
     content = {
-        "recipe": asdict(recipe),
-        "num_classes": num_classes,
         "networks": [network.state_dict() for network in state.networks],
         "optimizers": [optimizer.state_dict() for optimizer in state.optimizers],
         "average": None if state.average is None else state.average.state_dict(),
@@ -331,9 +343,11 @@ def _save(state: _State, recipe: Recipe, num_classes: int, out: Path, saved: int
         "best_top1": state.best_top1,
         "history": rows,
     }
-    temporary = out / f".{STATE_FILE}.part"
-    torch.save(content, temporary)
-    os.replace(temporary, out / STATE_FILE)
+    save_state(out / STATE_FILE, _asked(recipe, num_classes), content)
+
+
+def _asked(recipe: Recipe, num_classes: int) -> dict[str, Any]:
+    return {**asdict(recipe), "num_classes": num_classes}
 
 
 def _write_logs(rows: list[dict[str, Any]], out: Path, saved: int) -> None:
@@ -349,19 +363,9 @@ def _write_logs(rows: list[dict[str, Any]], out: Path, saved: int) -> None:
 
 
 def _resume(state: _State, recipe: Recipe, num_classes: int, file: Path) -> None:
-    if not file.exists():
+    content = read_state(file, _asked(recipe, num_classes))
+    if content is None:
         return
-    try:
-        content: dict[str, Any] = torch.load(file, weights_only=True, map_location="cpu")
-    except Exception as error:  # torch raises many kinds for a file that is not whole
-        what = " ".join(str(error).split())[:120]
-        raise ModelError(
-            f"{file}: cannot go on from it ({what}): delete it to start anew"
-        ) from None
-    if content["recipe"] != asdict(recipe) or content["num_classes"] != num_classes:
-        raise ModelError(
-            f"{file}: is of another recipe or data: choose another folder, or delete it"
-        )
     for network, values in zip(state.networks, content["networks"], strict=True):
         network.load_state_dict(values)
     for optimizer, values in zip(state.optimizers, content["optimizers"], strict=True):

@@ -76,6 +76,16 @@ class PPTSMv2(nn.Module):
         """The stem and the first stages, 1 to 4; none for 0."""
         return [self.stem, *self.stages[:stages]] if stages else []
 
+    def expect_gate(self, scale: float) -> None:
+        """Tell the batch norms behind the attention that it multiplies by `scale` what they were
+        trained on: as they infer, the network is then the one without attention.
+        """
+        behind = self.stages[LTA_STAGE - 1].get_submodule("0.dw_conv_list")
+        for norm in behind.modules():
+            if isinstance(norm, BatchNorm):
+                norm._mean *= scale
+                norm._variance *= scale**2
+
     def features(self, clips: Tensor) -> Tensor:
         """(N, num_segments, 3, H, W) -> (N, 1280), the mean over frames that fc is given."""
         return self.frame_features(clips).mean(1)

