@@ -141,6 +141,18 @@ def test_frozen_stages_stay_as_they_are(few, tmp_path):
     assert {name.split(".")[1] for name in moved if name.startswith("stages.")} == {"2", "3"}
 
 
+def test_frozen_norms_keep_their_statistics(few, tmp_path):
+    given = PPTSMv2(NetworkOptions(2, num_segments=4))
+    weights = tmp_path / "given.safetensors"
+    save_weights(given, weights, TrainedAs(("a", "b"), 1, 1, "seeded", image_size=64))
+    recipe = tiny(epochs=1, num_segments=4, frozen_norms=True)
+    done = train(few, tmp_path / "out", recipe, init=weights)
+    before, after = given.state_dict(), load_network(done.best_weights).state_dict()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert not any(name.endswith(("._mean", "._variance")) for name in moved)
+    assert any(name.endswith(".bn.weight") for name in moved)
+
+
 def test_an_attention_that_is_new_changes_nothing_at_first(tmp_path):
     """It halves every frame, which the batch norms behind it are told."""
     torch.manual_seed(0)

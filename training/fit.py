@@ -222,8 +222,7 @@ def _train_epoch(
     for network in state.networks:
         network.train()
         if isinstance(network, PPTSMv2):
-            for part in network.parts(recipe.frozen_stages):
-                part.eval()
+            network.infer_in(recipe.frozen_stages, norms=recipe.frozen_norms)
     order = rng.permutation(len(clips))
     # A batch of one has no statistics to normalise by.
     batches = [order[i : i + recipe.batch_size] for i in range(0, len(order), recipe.batch_size)]

@@ -76,6 +76,15 @@ class PPTSMv2(nn.Module):
         """The stem and the first stages, 1 to 4; none for 0."""
         return [self.stem, *self.stages[:stages]] if stages else []
 
+    def infer_in(self, stages: int, *, norms: bool) -> None:
+        """The stem and the first stages no longer train, and, with norms, no batch norm does."""
+        for part in self.parts(stages):
+            part.eval()
+        if norms:
+            for module in self.modules():
+                if isinstance(module, BatchNorm):
+                    module.eval()
+
     def expect_gate(self, scale: float) -> None:
         """Tell the batch norms behind the attention that it multiplies by `scale` what they were
         trained on: as they infer, the network is then the one without attention.

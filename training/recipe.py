@@ -24,10 +24,11 @@ class Recipe:
     running mean of the weights, 0 is off. bf16: autocast. dml: learn together with a second network
     of the same kind ("self"), or another one ("peer"). frozen_stages: the stem and so many stages
     stay as they are, which is quicker, and keeps what few clips would spoil. head_first: begin with
-    the best linear classifier on what the network sees before it learns (`head.py`). num_segments,
-    lta, shift_stages, image_size: the network's. length_s, stride_s: the window that the model is
-    meant for. background: the class of what no interval of a recording covers, "" for none. seed:
-    of everything.
+    the best linear classifier on what the network sees before it learns (`head.py`). frozen_norms:
+    batch norms keep the statistics that they come with, for batches of a few clips, whose frames
+    resemble each other. num_segments, lta, shift_stages, image_size: the network's. length_s,
+    stride_s: the window that the model is meant for. background: the class of what no interval of a
+    recording covers, "" for none. seed: of everything.
     """
 
     epochs: int = 30
@@ -48,6 +49,7 @@ class Recipe:
     dml: Literal["none", "self", "peer"] = "none"
     frozen_stages: int = 0
     head_first: bool = False
+    frozen_norms: bool = False
     num_segments: int = 16
     lta: bool = True
     shift_stages: tuple[int, ...] = (3,)

@@ -169,8 +169,7 @@ def _fit(
         rng = np.random.default_rng([recipe.seed, epoch])
         torch.manual_seed(int(rng.integers(2**62)))
         asker.train()
-        for part in asker.network.parts(recipe.frozen_stages):
-            part.eval()
+        asker.network.infer_in(recipe.frozen_stages, norms=recipe.frozen_norms)
         total = np.zeros(5)
         draw = partial(_draw_batch, clips, truths, recipe, rng)
         batches = np.array_split(rng.permutation(len(clips)), steps)
