@@ -4,7 +4,6 @@ interrupted.
 
 from __future__ import annotations
 
-import atexit
 import threading
 import time
 from collections import deque
@@ -153,18 +152,17 @@ class Reader(Iterator[Item], Generic[Item]):
             return not self._closed
 
 
-def close_all(readers: Iterable[Reader[Any]]) -> None:
-    """Close all of them, within JOIN_S in all."""
+def open_readers() -> list[Reader[Any]]:
+    """Those that have not ended, and some that have."""
+    return list(_open)
+
+
+def close_all(readers: Iterable[Reader[Any]], *, within_s: float = JOIN_S) -> None:
+    """Close all of them, within within_s in all."""
     readers = list(readers)
     for reader in readers:
         reader._stop()
-    deadline_s = time.monotonic() + JOIN_S
+    deadline_s = time.monotonic() + within_s
     for reader in readers:
         if threading.current_thread() is not reader._thread:
             reader._thread.join(max(0.0, deadline_s - time.monotonic()))
-
-
-@atexit.register
-def _close_open() -> None:
-    """A thread that comes back from C++ (OpenCV) to a Python that has ended would abort it."""
-    close_all(_open)
