@@ -18,6 +18,7 @@ from ppsdk.event_options import EventOptions
 from ppsdk.events import detect_events
 from ppsdk.facts import ModelFacts
 from ppsdk.feed import Windowing
+from ppsdk.memory import limit_arenas
 from ppsdk.model import Network, Precision
 from ppsdk.motion import MotionGate
 from ppsdk.preprocess import check_roi, crop_for_model, cut_roi
@@ -68,6 +69,7 @@ class Recognizer:
     threads, all of them unless given. precision: "f32"; "bf16" or "f16" trade exactness for speed
     where the CPU has them. cache_dir: keeps the compiled model, for a faster next start.
     Raises ModelError for a missing, foreign or damaged model.
+    It limits how many heaps the process has: see `memory.limit_arenas`.
     Safe to share between threads: each call gets its own answer.
     """
 
@@ -80,6 +82,7 @@ class Recognizer:
         precision: Precision = "f32",
         cache_dir: str | os.PathLike[str] | None = None,
     ) -> None:
+        limit_arenas()
         self.model_dir = Path(model_dir)
         self._network: Network | None = Network(
             model_dir,
