@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 Image = NDArray[np.uint8]
 Roi = tuple[float, float, float, float]
 Phase = Literal["start", "update", "end"]
-# over: its scores fell, or another class took over. gap: no windows for a while, or times that
-# jumped back. end: of the stream. error: the stream was lost. interrupted: the process was, and its
-# next start tells.
+# over: its scores fell, or another class took over. gap: no windows for a while (a camera that is
+# lost), or times that jumped back. end: of the stream. error: the stream broke. interrupted: the
+# process was, and its next start tells.
 EndedBy = Literal["over", "max_duration", "gap", "end", "error", "interrupted"]
 EVENT_VERSION = 1
 
@@ -143,6 +143,17 @@ class WindowScores:
                 "must be one a label"
             )
 
+    def held_over(self, clip: Clip) -> WindowScores:
+        """The same scores for another window."""
+        return replace(
+            self,
+            start_s=clip.start_s,
+            end_s=clip.end_s,
+            frame_indices=clip.frame_indices,
+            partial=clip.partial,
+            repeated=clip.repeated,
+        )
+
     @cached_property
     def scores(self) -> NDArray[np.floating[Any]]:
         """float32 (classes,): softmax of the logits, 0 to 1, summing to 1; or those given."""
@@ -175,6 +186,15 @@ class WindowScores:
             f"WindowScores({self.label!r} {self.score:.3f}, "
             f"start_s={self.start_s:.3f}, end_s={self.end_s:.3f})"
         )
+
+
+@dataclass(frozen=True)
+class NoWindow:
+    """Instead of a window of a camera that is lost: none comes that begins before until_s, the time
+    now, seconds since the first frame.
+    """
+
+    until_s: float
 
 
 @dataclass(frozen=True)

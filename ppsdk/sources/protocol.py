@@ -93,6 +93,11 @@ class Source(ABC):
     def started_at(self) -> datetime | None:
         return None
 
+    @property
+    def lost_until_s(self) -> float | None:
+        """Of a camera that is lost: the time now, seconds since its first frame; else None."""
+        return None
+
     @abstractmethod
     def frames(self) -> Generator[Frame, None, None]:
         """Every frame, as large as it is, read in the caller's thread, and converted only when its

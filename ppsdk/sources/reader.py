@@ -26,8 +26,8 @@ class Reader(Iterator[Item], Generic[Item]):
 
     on_drop: where nobody takes the items fast enough, the oldest goes (a camera), and this is
     called; without it the thread waits (a file).
-    An exception of the generator comes out of `__next__`, `take` or `batches`, behind the items
-    that came before it.
+    An exception of the generator comes out of `__next__` or `take`, behind the items that came
+    before it.
     keep_waiting: asked now and then while nothing comes; False ends it.
     ready: a condition to share between readers, so that one consumer can wait for several: hold
     it, look at `waiting` of each, and wait().
@@ -66,11 +66,6 @@ class Reader(Iterator[Item], Generic[Item]):
                     self._ready.notify_all()
                     return self._queue.popleft()
         raise StopIteration
-
-    def batches(self) -> Generator[list[Item], None, None]:
-        """All that has come since the last batch, one or more at a time, until the end."""
-        while self._wait(None):
-            yield self.take()
 
     def take(self, timeout_s: float = 0.0) -> list[Item]:
         """All that is there, the oldest first; after timeout_s of nothing, an empty list. So it is
@@ -117,9 +112,9 @@ class Reader(Iterator[Item], Generic[Item]):
                 if self._closed or self._ended:
                     error, self._error, self._end_told = self._error, None, True
                     break
+            self._closed = self._closed or not self._keep_waiting()
             if deadline_s is not None and time.monotonic() >= deadline_s:
                 return False
-            self._closed = self._closed or not self._keep_waiting()
         if error is not None and not self._closed:
             raise error
         return False
