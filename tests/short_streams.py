@@ -6,6 +6,9 @@ import time
 import numpy as np
 
 from ppsdk import Frame, LiveOptions
+from ppsdk.records import Clip
+from ppsdk.stream import window_clips
+from ppsdk.thinning import WindowGrid
 
 QUICK = LiveOptions(open_timeout_s=1.0, read_timeout_s=1.0)
 SPAN = {"length_s": 0.8, "stride_s": 0.4}  # 8 segments of 0.1 s, 4 of them between windows
@@ -35,3 +38,10 @@ def no_readers_left():
     while readers() and time.monotonic() < deadline_s:
         time.sleep(0.05)
     return not readers()
+
+
+def clips_of(source, length_s, stride_s, num_segments=8):
+    """With the whole pictures as images: barcodes stay readable."""
+    grid = WindowGrid.from_seconds(length_s, stride_s, num_segments)
+    clips = window_clips(source, grid, lambda image: image)
+    return (clip for clip in clips if isinstance(clip, Clip))
