@@ -204,7 +204,7 @@ class ActionEvent:
     id: the same in all its records. sequence: 0 for the first of them, one more for each.
     score: the best of its windows, 0 to 1. start_s, end_s: seconds since the first frame, of the
     action; end_s of one that goes on is how far it reaches at least. decided_s: the end of the
-    window that settled it. ended_by: why, for "end" only.
+    window that settled it, or when it was clear that none comes. ended_by: why, for "end" only.
     start_time, end_time: ISO 8601 wall-clock times, for live sources only.
     """
 

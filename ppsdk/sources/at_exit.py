@@ -5,6 +5,8 @@ from __future__ import annotations
 import atexit
 import math
 import sys
+import threading
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Protocol
 from weakref import WeakSet
@@ -20,11 +22,13 @@ class Closable(Protocol):
 
 
 _open: WeakSet[Closable] = WeakSet()
+_lock = threading.Lock()
 
 
 def close_at_exit(source: Closable) -> None:
     """Close it, from the main thread, when the program ends, if it is still there."""
-    _open.add(source)
+    with _lock:
+        _open.add(source)
 
 
 @atexit.register
@@ -32,8 +36,11 @@ def _close_open() -> None:
     """A thread that comes back from C++ (OpenCV), or from FFmpeg, which asks Python for the time
     while it waits, crashes a Python that has ended.
     """
-    for source in list(_open):
-        source.close()
+    with _lock:
+        sources = list(_open)
+    for source in sources:
+        with suppress(Exception):  # an app's own source may fail: the others are closed
+            source.close()
     _interrupt_ffmpeg()
     close_all(open_readers(), within_s=_JOIN_S)
 
