@@ -104,7 +104,7 @@ def test_what_goes_on_when_a_camera_is_lost_ends_while_it_is_away(recognizer, al
         def of_camera():
             return [event for event in told if event.source == camera.url]
 
-        wait_for(lambda: of_camera() and camera.sent > 40)
+        wait_for(lambda: of_camera() and camera.sent > 25)
         first.close()
         wait_for(lambda: of_camera()[-1].phase == "end")
         (lost,) = [status for status in statuses if status.source == camera.url]
@@ -123,7 +123,8 @@ def test_what_goes_on_when_a_camera_is_lost_ends_while_it_is_away(recognizer, al
 
 def test_so_it_is_when_a_driver_does_not_come_back_from_a_read(recognizer):
     hang, told = threading.Event(), []
-    source = LiveSource("camera 0", lambda: Hanging(hang), options=QUICK)
+    options = LiveOptions(read_timeout_s=0.5)
+    source = LiveSource("camera 0", lambda: Hanging(hang), options=options)
     with recognizer.events(source, **SPAN) as events:
         for event in events:
             told.append(event)

@@ -29,7 +29,9 @@ def test_each_kept_frame_lies_in_its_segment(case):
     check_kept_frames(case, open_source(SYNTH.parent / case["file"]))
 
 
-@pytest.mark.parametrize("case", EXACT, ids=lambda case: case["file"])
+@pytest.mark.parametrize(
+    "case", [case for case in EXACT if case["true_frames"] < 1000], ids=lambda case: case["file"]
+)
 def test_opencv_keeps_the_same_frames(case):
     """Its pictures are gone when the next one is asked for."""
     refused = {"av1.mp4": "reads no frame", "two_video_streams.mkv": "another of its video streams"}
