@@ -16,7 +16,7 @@ def limit_arenas() -> None:
 
     There are up to eight a core otherwise, and each keeps as much as whatever thread has ever
     needed of it: where threads come and go, as those do that decode cameras which are opened again
-    and again, memory grows for hours. (In half an hour of `benchmarks/soak.py` by 17 to 22 MB, all
+    and again, memory grows for hours. (In half an hour of `benchmarks/soak.py` by 26 MB, all
     of them free.) Does nothing where there is no glibc.
     """
     said = "MALLOC_ARENA_MAX" in os.environ or "arena_max" in os.environ.get("GLIBC_TUNABLES", "")
