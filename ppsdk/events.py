@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Callable, Generator, Iterable, Sequence
 from datetime import datetime
@@ -12,11 +13,11 @@ from numpy.typing import NDArray
 from ppsdk.activity import Activity, Smoother
 from ppsdk.event_options import EventOptions
 from ppsdk.open_events import TIE_S, OpenEvent, OpenEvents, Support
-from ppsdk.records import ActionEvent, EndedBy, Phase, WindowScores
+from ppsdk.records import ActionEvent, EndedBy, NoWindow, Phase, WindowScores
 
 
 def detect_events(
-    windows: Iterable[WindowScores],
+    windows: Iterable[WindowScores | NoWindow],
     *,
     labels: Sequence[str],
     options: EventOptions | None = None,
@@ -30,7 +31,10 @@ def detect_events(
     detector = EventDetector(labels, options=options, source=source, started_at=started_at)
     try:
         for window in windows:
-            yield from detector.update(window)
+            if isinstance(window, NoWindow):
+                yield from detector.no_window(window.until_s)
+            else:
+                yield from detector.update(window)
     except (Exception, KeyboardInterrupt):
         yield from detector.close(ended_by="error")
         raise
@@ -47,7 +51,8 @@ class EventDetector:
     One class never has two events at a time, exclusive classes never two together.
 
     A window that starts when the last one did is a repetition, and ignored. One from before (a
-    camera that started anew), or a hole longer than merge_gap_s, ends what goes on ("gap").
+    camera that started anew), or a hole longer than merge_gap_s, ends what goes on ("gap"); for the
+    latter nobody need wait for the next window: see `no_window`.
     source, started_at: for the records; started_at tells the wall-clock time of second 0 once it
     is known. Raises ValueError for options that name other labels.
     """
@@ -70,6 +75,7 @@ class EventDetector:
         self._records: list[ActionEvent] = []
         self._events = OpenEvents(self.labels, self.options, self._tell)
         self._last: WindowScores | None = None
+        self._none_before_s = -math.inf
         self._begin_anew()
 
     def update(self, window: WindowScores) -> list[ActionEvent]:
@@ -80,7 +86,8 @@ class EventDetector:
         """
         scores = self._checked(window)
         last = self._last
-        if last is not None and abs(window.start_s - last.start_s) <= TIE_S:
+        is_late = last is None and window.start_s < self._none_before_s
+        if is_late or (last is not None and abs(window.start_s - last.start_s) <= TIE_S):
             return []
         self._decided_s = window.end_s if last is None else max(window.end_s, last.end_s)
         if self.options.per_window:
@@ -91,10 +98,23 @@ class EventDetector:
         self._last = window
         return self._taken()
 
+    def no_window(self, until_s: float) -> list[ActionEvent]:
+        """Say that no window will come that starts before until_s, as often as wanted: what goes on
+        ends where that is a hole longer than merge_gap_s. One that comes late then is ignored.
+        """
+        last = self._last
+        if last is None or until_s - last.end_s <= max(TIE_S, self._events.longest_gap_s):
+            return []
+        self._decided_s = until_s
+        self._end_all("gap")
+        self._none_before_s = until_s
+        return self._taken()
+
     def close(self, *, ended_by: EndedBy = "end") -> list[ActionEvent]:
         """The ends of what goes on. A window that comes afterwards is the first of a stream."""
         self._end_all(ended_by)
         self._events.forget_ends()
+        self._none_before_s = -math.inf
         return self._taken()
 
     def reset(self) -> list[ActionEvent]:

@@ -25,8 +25,8 @@ from ppsdk.thinning import Kept, WindowGrid
 class Windowing:
     """How the windows of a stream are made.
 
-    shrink: a picture to what the network sees. score: what becomes of a clip. gate: tells still
-    windows, which are not computed.
+    shrink: a picture to what the network sees. score: what becomes of a clip. gate: tells windows
+    that need not be computed.
     """
 
     grid: WindowGrid
@@ -61,6 +61,7 @@ class Feed:
         self._clips: deque[tuple[Clip, float]] = deque()
         self._finished = False
         self._late = 0
+        self._computed: WindowScores | None = None
         self._meter = StreamMeter()
         self._reader: Reader[Kept] | None = None
         self._opening = Reader(self._opened(), capacity=1, ready=ready)
@@ -81,6 +82,11 @@ class Feed:
     @property
     def has_clip(self) -> bool:
         return bool(self._clips)
+
+    @property
+    def lost_until_s(self) -> float | None:
+        """Of a camera that is lost, once all its windows have been given: the time now."""
+        return None if self.source is None or self._clips else self.source.lost_until_s
 
     @property
     def over(self) -> bool:
@@ -111,9 +117,14 @@ class Feed:
         return self._late + self._cutter.passed_over - late
 
     def give(self) -> WindowScores:
-        """The scores of the next clip."""
+        """The scores of the next clip; those of the last one computed where it looks the same."""
         clip, cut_s = self._clips.popleft()
-        scores = self._windowing.score(clip)
+        gate = self._windowing.gate
+        is_still = gate is not None and gate.is_still(clip)
+        if is_still and self._computed is not None:
+            scores = self._computed.held_over(clip)
+        else:
+            scores = self._computed = self._windowing.score(clip)
         latency_s = time.monotonic() - cut_s
         newest_s = clip.end_s
         if self.source is not None:
@@ -123,6 +134,7 @@ class Feed:
                 now = datetime.now(timezone.utc)
                 latency_s = max(0.0, (now - started_at).total_seconds() - clip.end_s)
         with self._ready:
+            self._meter.still += is_still
             self._meter.note_window(latency_s=latency_s, lag_s=newest_s - float(clip.pts_s[-1]))
         return scores
 
@@ -173,10 +185,6 @@ class Feed:
                 yield from islice(reader, 1)
 
     def _offer(self, clip: Clip, source: Source) -> None:
-        gate = self._windowing.gate
-        if gate is not None and gate.is_still(clip):
-            self._meter.still += 1
-            return
         if source.live and self._clips:
             source.counters.skipped += 1
             self._late += 1

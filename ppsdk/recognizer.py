@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -18,10 +18,11 @@ from ppsdk.event_options import EventOptions
 from ppsdk.events import detect_events
 from ppsdk.facts import ModelFacts
 from ppsdk.feed import Windowing
+from ppsdk.memory import limit_arenas
 from ppsdk.model import Network, Precision
 from ppsdk.motion import MotionGate
 from ppsdk.preprocess import check_roi, crop_for_model, cut_roi
-from ppsdk.records import ActionEvent, Clip, Frame, Image, Roi, WindowScores
+from ppsdk.records import ActionEvent, Clip, Frame, Image, NoWindow, Roi, WindowScores
 from ppsdk.sampling import Sampling, check_sampling
 from ppsdk.sources import Decoder, LiveOptions, Source, SourceRef, open_source
 from ppsdk.sources.protocol import OnStatus
@@ -68,6 +69,7 @@ class Recognizer:
     threads, all of them unless given. precision: "f32"; "bf16" or "f16" trade exactness for speed
     where the CPU has them. cache_dir: keeps the compiled model, for a faster next start.
     Raises ModelError for a missing, foreign or damaged model.
+    It limits how many heaps the process has: see `memory.limit_arenas`.
     Safe to share between threads: each call gets its own answer.
     """
 
@@ -80,6 +82,7 @@ class Recognizer:
         precision: Precision = "f32",
         cache_dir: str | os.PathLike[str] | None = None,
     ) -> None:
+        limit_arenas()
         self.model_dir = Path(model_dir)
         self._network: Network | None = Network(
             model_dir,
@@ -171,7 +174,7 @@ class Recognizer:
         grid = self._grid(length_s, stride_s)
         check_roi(roi)
         opened = open_source(source, decoder=decoder, fps=fps)
-        return Stream(opened, self._stream_windows(opened, grid, roi))
+        return Stream(opened, _only_windows(self._stream_windows(opened, grid, roi)))
 
     def events(
         self,
@@ -188,16 +191,16 @@ class Recognizer:
 
         options: when scores are an event; unless given, neighbouring windows with the same label
         are one. The other arguments are those of `windows`. Live sources give wall-clock times as
-        well. Raises ValueError for options that name labels that the model has not.
+        well; what goes on when a camera is lost ends then ("gap"), unless it is back within
+        merge_gap_s. Raises ValueError for options that name labels that the model has not.
         """
         options = options or EventOptions()
         options.check_labels(self.labels)
-        windows = self.windows(
-            source, length_s=length_s, stride_s=stride_s, roi=roi, decoder=decoder, fps=fps
-        )
-        opened = windows.source
+        grid = self._grid(length_s, stride_s)
+        check_roi(roi)
+        opened = open_source(source, decoder=decoder, fps=fps)
         events = detect_events(
-            windows,
+            self._stream_windows(opened, grid, roi),
             labels=self.labels,
             options=options,
             source=opened.name,
@@ -222,8 +225,8 @@ class Recognizer:
         sources: each as for `windows`, or `StreamOptions` for a name, a region of interest, fps or
         real time. All are opened and read in threads of their own, iterables too; an open source
         tells its own statuses. length_s, stride_s: as for `windows`. live: time-outs of cameras.
-        still_below: grey levels, 0 to 255; a window in which nothing changes by so much is not
-        computed, and counted (see `MotionGate`). Off unless given.
+        still_below: grey levels, 0 to 255; a window that looks like the last one computed, to less
+        than that, has its scores, and is counted (see `MotionGate`). Off unless given.
         on_status: called with each `StreamStatus`, in whichever thread it comes about.
 
         A file gives every window. A camera gives the newest one at each of its turns: where time
@@ -261,11 +264,11 @@ class Recognizer:
 
     def _stream_windows(
         self, source: Source, grid: WindowGrid, roi: Roi | None
-    ) -> Generator[WindowScores, None, None]:
+    ) -> Generator[WindowScores | NoWindow, None, None]:
         with source:
             score = self._stream_scorer(grid)
             for clip in window_clips(source, grid, partial(self._crop_roi, roi)):
-                yield score(clip)
+                yield clip if isinstance(clip, NoWindow) else score(clip)
 
     def _stream_scorer(self, grid: WindowGrid) -> Callable[[Clip], WindowScores]:
         """For the windows of one stream, in their order."""
@@ -310,3 +313,12 @@ class Recognizer:
         if self._network is None:
             raise ModelError(f"{self.model_dir}: the recognizer is closed")
         return self._network
+
+
+def _only_windows(
+    items: Generator[WindowScores | NoWindow, None, None],
+) -> Generator[WindowScores, None, None]:
+    with closing(items):
+        for item in items:
+            if isinstance(item, WindowScores):
+                yield item

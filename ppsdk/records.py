@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 Image = NDArray[np.uint8]
 Roi = tuple[float, float, float, float]
 Phase = Literal["start", "update", "end"]
-# over: its scores fell, or another class took over. gap: no windows for a while, or times that
-# jumped back. end: of the stream. error: the stream was lost. interrupted: the process was, and its
-# next start tells.
+# over: its scores fell, or another class took over. gap: no windows for a while (a camera that is
+# lost), or times that jumped back. end: of the stream. error: the stream broke. interrupted: the
+# process was, and its next start tells.
 EndedBy = Literal["over", "max_duration", "gap", "end", "error", "interrupted"]
 EVENT_VERSION = 1
 
@@ -143,6 +143,17 @@ class WindowScores:
                 "must be one a label"
             )
 
+    def held_over(self, clip: Clip) -> WindowScores:
+        """The same scores for another window."""
+        return replace(
+            self,
+            start_s=clip.start_s,
+            end_s=clip.end_s,
+            frame_indices=clip.frame_indices,
+            partial=clip.partial,
+            repeated=clip.repeated,
+        )
+
     @cached_property
     def scores(self) -> NDArray[np.floating[Any]]:
         """float32 (classes,): softmax of the logits, 0 to 1, summing to 1; or those given."""
@@ -178,13 +189,22 @@ class WindowScores:
 
 
 @dataclass(frozen=True)
+class NoWindow:
+    """Instead of a window of a camera that is lost: none comes that begins before until_s, the time
+    now, seconds since the first frame.
+    """
+
+    until_s: float
+
+
+@dataclass(frozen=True)
 class ActionEvent:
     """One record of an action: that it started, goes on, or ended.
 
     id: the same in all its records. sequence: 0 for the first of them, one more for each.
     score: the best of its windows, 0 to 1. start_s, end_s: seconds since the first frame, of the
     action; end_s of one that goes on is how far it reaches at least. decided_s: the end of the
-    window that settled it. ended_by: why, for "end" only.
+    window that settled it, or when it was clear that none comes. ended_by: why, for "end" only.
     start_time, end_time: ISO 8601 wall-clock times, for live sources only.
     """
 

@@ -25,7 +25,7 @@ class StreamStatistics:
     """One stream up to now; counts are since it was added.
 
     frames_per_s: decoded, over the last 10 s. frames, dropped, kept, repeated, skipped, opens: see
-    `StreamCounters`. windows: given. still: windows not computed because nothing moved.
+    `StreamCounters`. windows: given. still: of these, not computed, for nothing had changed.
     latency_p50_ms, latency_p95_ms: from the end of a camera's window to its scores, by the clock;
     of a file, which waits, from when the window was cut. Its waiting for a turn is included. Over
     the last 256 windows; 0 before any.

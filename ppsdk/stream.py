@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 
-from ppsdk.records import Clip, Frame, Image
+from ppsdk.records import Clip, Frame, Image, NoWindow
 from ppsdk.sampling import WindowCutter
 from ppsdk.sources import Source
 from ppsdk.sources.reader import Reader
@@ -14,16 +14,26 @@ from ppsdk.thinning import Kept, WindowGrid, thin
 
 Shrink = Callable[[Image], Image]
 
+# A camera that is lost is told of so often.
+LOOK_S = 0.25
 
-def window_clips(source: Source, grid: WindowGrid, shrink: Shrink) -> Generator[Clip, None, None]:
+
+def window_clips(
+    source: Source, grid: WindowGrid, shrink: Shrink
+) -> Generator[Clip | NoWindow, None, None]:
     """The clips of a source's windows: all of a file's; of a camera the newest there is, whenever
-    one is asked for. Waits for the next one; `source.close()` ends it.
+    one is asked for. Waits for the next one, and tells while a camera is lost; `source.close()`
+    ends it.
     """
     cutter = WindowCutter(grid)
     if source.own_thread:
         with read_kept(source, grid, shrink) as reader:
-            for batch in reader.batches():
+            while not reader.ended:
+                batch = reader.take(LOOK_S)
                 yield from cut_batch(source, cutter, batch)
+                until_s = source.lost_until_s
+                if until_s is not None and not batch:
+                    yield NoWindow(until_s)
     else:
         with closing(_thinned(source, grid, shrink)) as thinned:
             for kept in thinned:

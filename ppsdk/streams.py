@@ -15,7 +15,7 @@ from ppsdk.event_options import EventOptions
 from ppsdk.events import EventDetector
 from ppsdk.feed import Feed, Windowing
 from ppsdk.overload import OverloadWatch
-from ppsdk.records import ActionEvent, EndedBy, Roi, WindowScores
+from ppsdk.records import ActionEvent, EndedBy, NoWindow, Roi, WindowScores
 from ppsdk.sources import LiveOptions, SourceRef
 from ppsdk.sources.protocol import OnStatus
 from ppsdk.sources.reader import close_all
@@ -27,7 +27,8 @@ log = logging.getLogger(__name__)
 
 # What is said of all streams together has this for a source.
 ALL = "streams"
-# Sources that hang are looked at so often; Python on Windows does not see Ctrl-C while it waits.
+# Sources that hang or are lost are looked at so often; Python on Windows does not see Ctrl-C while
+# it waits.
 _LOOK_S = 0.25
 
 
@@ -60,7 +61,7 @@ class Streams(Iterator[StreamWindow]):
         self._removed: list[Feed] = []
         self._past: dict[str, StreamStatistics] = {}
         self._closed = False
-        self._start_s = time.monotonic()
+        self._start_s = self._looked_s = time.monotonic()
         self._watch = OverloadWatch(stride_s)
         self._turns = 0
         self.overloads = 0
@@ -110,8 +111,8 @@ class Streams(Iterator[StreamWindow]):
 
     def events(self, *, options: EventOptions | None = None) -> Generator[ActionEvent, None, None]:
         """Events instead of windows, as `Recognizer.events` gives them for one stream, each with
-        the name of its stream as source. What is open when a stream ends, fails or is removed, or
-        at `close` or Ctrl-C, is closed and given.
+        the name of its stream as source. What is open when a stream ends, fails, is removed or
+        lost, or at `close` or Ctrl-C, is closed and given.
         """
         open_streams: dict[Feed, EventDetector] = {}
         try:
@@ -120,6 +121,10 @@ class Streams(Iterator[StreamWindow]):
                     gone = open_streams.pop(feed, None)
                     why: EndedBy = "error" if feed.error else "end"
                     yield from gone.close(ended_by=why) if gone else []
+                    continue
+                if isinstance(scores, NoWindow):
+                    lost = open_streams.get(feed)
+                    yield from lost.no_window(scores.until_s) if lost else []
                     continue
                 if feed not in open_streams:
                     open_streams[feed] = _new_detector(feed, scores, options)
@@ -145,7 +150,7 @@ class Streams(Iterator[StreamWindow]):
 
     def __next__(self) -> StreamWindow:
         for feed, scores in self._items:
-            if scores is not None:
+            if isinstance(scores, WindowScores):
                 return StreamWindow(feed.name, scores)
         raise StopIteration
 
@@ -155,12 +160,15 @@ class Streams(Iterator[StreamWindow]):
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _windows(self) -> Generator[tuple[Feed, WindowScores | None], None, None]:
-        """Whose turn it is, and the scores of its next window; None behind its last."""
+    def _windows(self) -> Generator[tuple[Feed, WindowScores | NoWindow | None], None, None]:
+        """Whose turn it is, and the scores of its next window; None behind its last. Of cameras
+        that are lost, now and then, that there is none.
+        """
         while not self._closed:
             feeds = self._pulled()
             for feed in self._over():
                 yield feed, None
+            yield from self._lost(feeds)
             waiting = [feed for feed in feeds if feed.has_clip and not feed.closed]
             if waiting:
                 feed = min(waiting, key=lambda feed: feed.turn)
@@ -184,6 +192,14 @@ class Streams(Iterator[StreamWindow]):
         if self._watch.changed():
             self._tell_overload(sum(feed.live for feed in feeds))
         return feeds
+
+    def _lost(self, feeds: list[Feed]) -> list[tuple[Feed, NoWindow]]:
+        now_s = time.monotonic()
+        if now_s - self._looked_s < _LOOK_S:
+            return []
+        self._looked_s = now_s
+        until = [(feed, feed.lost_until_s) for feed in feeds if not feed.closed]
+        return [(feed, NoWindow(until_s)) for feed, until_s in until if until_s is not None]
 
     def _over(self) -> list[Feed]:
         """Those that have just ended or were removed."""

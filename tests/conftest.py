@@ -75,6 +75,16 @@ def tiny_int8_dir(tiny_int8) -> Path:
     return tiny_int8.folder
 
 
+@pytest.fixture(scope="session")
+def recognizer():
+    """The bundled model, on one thread."""
+    from ppsdk import Recognizer
+    from ppsdk.demo.run import BUNDLED
+
+    with Recognizer(BUNDLED, num_threads=1) as recognizer:
+        yield recognizer
+
+
 def write_tiny(file: Path, weights: dict, *, image_size: int = 64, **told: object) -> None:
     """Weights that say they were trained with small pictures: quick to convert and to run."""
     from safetensors.numpy import save_file

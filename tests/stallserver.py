@@ -13,6 +13,7 @@ import random
 import socket
 import threading
 import time
+from contextlib import suppress
 
 from barcode import make_frame
 from PIL import Image
@@ -49,6 +50,8 @@ class Camera:
 
     def __exit__(self, *exception: object) -> None:
         self._over.set()
+        with suppress(OSError):  # wakes who accepts, and holds the port until then
+            self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
 
     def _accept(self) -> None:

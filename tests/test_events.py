@@ -169,6 +169,42 @@ def test_a_hole_is_bridged_by_the_classes_that_may():
     assert ends(detect(a, **options)) == [("A", 0, 1), ("A", 3, 4)]
 
 
+def test_where_no_window_comes_an_event_ends_without_one():
+    """A camera that is lost at 2.3 s, and comes back at 60."""
+    detector = EventDetector(LABELS, options=EventOptions(on_threshold=0.5))
+    (start,) = detector.update(window(0, 2, row("A")))
+    assert detector.no_window(2.0) == [], "no hole yet"
+    (end,) = detector.no_window(2.3)
+    assert (end.id, end.phase, end.ended_by) == (start.id, "end", "gap")
+    assert (end.start_s, end.end_s, end.decided_s) == (0, 2, 2.3)
+    assert detector.no_window(2.5) == [], "once"
+    assert detector.update(window(1, 2.2, row("A"))) == [], "what was left of it comes too late"
+    records = detector.update(window(60, 62, row("A"))) + detector.close()
+    assert [(r.phase, r.start_s, r.ended_by) for r in records] == [
+        ("start", 60, None),
+        ("end", 60, "end"),
+    ]
+    assert records[0].id != start.id
+
+
+def test_a_camera_that_is_back_in_time_goes_on_with_its_event():
+    detector = EventDetector(LABELS, options=EventOptions(on_threshold=0.5, merge_gap_s=3))
+    records = detector.update(window(0, 2, row("A")))
+    assert detector.no_window(5.0) == [] and detector.no_window(4.0) == []
+    records += detector.update(window(5, 7, row("A")))
+    assert detector.no_window(10.0) == []
+    records += detector.no_window(10.1)
+    assert ends(records) == [("A", 0, 7)] and len(records) == 2
+
+
+def test_a_stream_that_starts_anew_is_not_taken_for_late():
+    detector = EventDetector(LABELS, options=EventOptions(on_threshold=0.5))
+    detector.update(window(0, 2, row("A")))
+    detector.no_window(100)
+    assert detector.close() == []
+    assert phases(detector.update(window(0, 2, row("B")))) == [("start", "B")]
+
+
 def test_a_long_event_is_cut():
     windows = [window(i, i + 1, row("A")) for i in range(5)]
     records = detect(windows, max_duration_s=2)

@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
+import time
 
 import pytest
 from conftest import HERE
 
-from ppsdk import StreamStatus
+from ppsdk import ActionEvent, StreamStatus
 
 BENCHMARKS = HERE.parent / "benchmarks"
 
@@ -20,8 +21,7 @@ def soak(monkeypatch):
 
 
 def watched(soak, *kinds, faults=()):
-    one = soak.Watched("camera 1", ("stall",), lambda kind: None)
-    one.windows = 1
+    one = soak.Watched("camera 1", ("stall",))
     for fault in faults:
         one.make_fault(fault)
     for kind in kinds:
@@ -39,18 +39,45 @@ def watched(soak, *kinds, faults=()):
     ],
 )
 def test_a_fault_that_nothing_told_of_fails(soak, kinds, faults, says):
-    problems = soak.report([watched(soak, *kinds, faults=faults)], [100.0] * 120)
+    one = watched(soak, *kinds, faults=faults)
+    problems = soak.report([one], [100.0] * 120, time.monotonic())
     assert len(problems) == (says is not None) and all(says in problem for problem in problems)
 
 
 def test_growth_an_error_and_a_stream_that_stands_still_fail(soak):
-    assert soak.report([], [*[100.0] * 60, *[119.9] * 60]) == []
-    assert "memory grew by 20.1 MB" in soak.report([], [*[100.0] * 70, *[120.1] * 60])[0]
+    now_s = time.monotonic()
+    assert soak.report([], [*[100.0] * 60, *[119.9] * 60], now_s) == []
+    assert "memory grew by 20.1 MB" in soak.report([], [*[100.0] * 70, *[120.1] * 60], now_s)[0]
     one = watched(soak)
-    one.window_at_s -= 60
-    assert "no window for 60 s" in soak.report([one], [100.0] * 120)[0]
-    one.error = RuntimeError("boom")
-    assert "broke: RuntimeError('boom')" in soak.report([one], [100.0] * 120)[0]
+    one.progress = lambda: 7
+    one.look()
+    one.moved_s -= 60
+    assert "no window for 60 s" in soak.report([one], [100.0] * 120, now_s)[0]
+    one.progress = lambda: 8
+    assert soak.report([one], [100.0] * 120, now_s) == []
+    failed = watched(soak, "failed")
+    assert "camera 1: broke" in soak.report([failed], [100.0] * 120, now_s)[0]
+
+
+def test_an_event_without_one_start_and_one_end_fails(soak):
+    def record(id_, phase, sequence):
+        return ActionEvent(id_, "A", 0, 0.9, 1.0, 2.0, "door", phase=phase, sequence=sequence)
+
+    def broken():
+        raise RuntimeError("boom")
+        yield
+
+    good = [record("a", "start", 0), record("a", "update", 1), record("a", "end", 2)]
+    for records, says in [
+        (good, []),
+        ([*good, record("a", "end", 3)], ["door: end of an event that is not open"]),
+        (good[:2], ["1 events have no end"]),
+        (broken(), ["door: broke: RuntimeError('boom')"]),
+    ]:
+        book = soak.EventBook()
+        book.take("door", records)
+        book.finish()
+        assert book.problems == says
 
 
 @pytest.mark.slow

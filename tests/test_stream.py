@@ -1,4 +1,4 @@
-"""From sources to windows: every rendered clip, pictures, real time, and cameras that are lost."""
+"""From sources to windows: recordings, pictures, real time, and cameras that are lost."""
 
 import itertools
 import shutil
@@ -12,8 +12,9 @@ import av
 import barcode
 import numpy as np
 import pytest
-from conftest import SYNTH, synth_cases
+from conftest import SYNTH
 from PIL import Image
+from short_streams import clips_of
 from stallserver import Camera
 
 from ppsdk import Frame, LiveOptions, Recognizer, VideoError, open_source
@@ -21,73 +22,6 @@ from ppsdk.stream import window_clips
 from ppsdk.thinning import WindowGrid
 
 QUICK = LiveOptions(open_timeout_s=2.0, read_timeout_s=2.0)
-
-
-def clips_of(source, length_s, stride_s, num_segments=8):
-    """With the whole pictures as images: barcodes stay readable."""
-    grid = WindowGrid.from_seconds(length_s, stride_s, num_segments)
-    return window_clips(source, grid, lambda image: image)
-
-
-def times_of(case):
-    if "pts_ms" in case:
-        return np.array(case["pts_ms"]) / 1000
-    return np.arange(case["true_frames"]) / case["fps"]
-
-
-EXACT = [c for c in synth_cases() if c["true_frames"] and not {"approx", "header_frames"} & {*c}]
-REFUSED = [case for case in synth_cases() if case["true_frames"] is None]
-
-
-@pytest.mark.parametrize("case", EXACT, ids=lambda case: case["file"])
-def test_each_kept_frame_lies_in_its_segment(case):
-    """By the manifest's times; where a segment has no frame, the last one before it stands in."""
-    check_kept_frames(case, open_source(SYNTH.parent / case["file"]))
-
-
-@pytest.mark.parametrize("name", ["base_64.mp4", "rot90.mp4", "vfr_10_then_50.mp4"])
-def test_opencv_keeps_the_same_frames(name):
-    """Its pictures are gone when the next one is asked for."""
-    (case,) = [case for case in EXACT if case["file"].endswith(name)]
-    check_kept_frames(case, open_source(SYNTH / name, decoder="opencv"))
-
-
-def check_kept_frames(case, source):
-    times = times_of(case)
-    length_s = max(0.04, min(2.0, times[-1] / 2), 2 * float(np.diff(times).max(initial=0)))
-    segment_s = length_s / 8
-    stride_s = length_s / 2 if len(times) < 1000 else 4 * length_s
-    read = {}
-    count = 0
-    for count, clip in enumerate(clips_of(source, length_s, stride_s), 1):
-        assert clip.start_s == pytest.approx((count - 1) * stride_s)
-        assert clip.end_s == pytest.approx(clip.start_s + length_s) or clip.partial
-        indices = clip.frame_indices.tolist()
-        read |= {i: clip.images[k] for k, i in enumerate(indices) if i not in read}
-        repeated = 0
-        for segment, index in enumerate(indices):
-            low, high = clip.start_s + segment * segment_s, clip.start_s + (segment + 1) * segment_s
-            own = (times > low - 1.5e-3) & (times < high + 1.5e-3)  # WebM rounds times to 1 ms
-            surely = (times > low + 1.5e-3) & (times < high - 1.5e-3)
-            assert own[index] or not surely.any()
-            assert own[index] or indices[segment - 1] == index or segment == 0
-            repeated += not low - 1e-5 <= clip.pts_s[segment] <= high + 1e-5
-        assert repeated == clip.repeated
-    assert count >= 1
-    shown = [i + case.get("first_index", 0) for i in range(len(times))]
-    if case["file"] == "synth/trim_both.mp4":
-        shown[-1] = (
-            85  # by the manifest: what FFmpeg shows of the frames behind the edit list's end
-        )
-    for index, image in read.items():
-        assert barcode.read(image).index == shown[index] % 1024
-
-
-@pytest.mark.parametrize("case", REFUSED, ids=lambda case: case["file"])
-def test_what_is_no_video_is_refused(case):
-    with pytest.raises(VideoError) as caught:
-        list(clips_of(open_source(SYNTH.parent / case["file"]), 1.0, 1.0))
-    assert "\n" not in str(caught.value)
 
 
 def write_ts(path, indices, size=(160, 120)):

@@ -1,11 +1,8 @@
-"""Several streams through one model: turns, faults, changes while they run, and what is said."""
+"""Several streams through one model: turns, changes while they run, and what is said."""
 
-import contextlib
 import itertools
-import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -14,37 +11,10 @@ from collections import Counter
 import numpy as np
 import pytest
 from conftest import SYNTH
+from short_streams import QUICK, SPAN, alone, no_readers_left, pictures, readers
 from stallserver import Camera
 
-from ppsdk import EventOptions, Frame, LiveOptions, Recognizer, StreamOptions, open_source
-from ppsdk.demo.run import BUNDLED
-from ppsdk.overload import OverloadWatch
-from ppsdk.statistics import StreamMeter
-from ppsdk.status import StreamCounters
-
-QUICK = LiveOptions(open_timeout_s=1.0, read_timeout_s=1.0)
-SPAN = {"length_s": 0.8, "stride_s": 0.4}  # 8 segments of 0.1 s, 4 of them between windows
-
-
-@pytest.fixture(scope="module")
-def recognizer():
-    with Recognizer(BUNDLED, num_threads=1) as recognizer:
-        yield recognizer
-
-
-def pictures(count, *, moving_from=None, fps=10.0):
-    """Grey with noise of one level; from a frame on, a square of 16 x 16 in 112 x 112 moves."""
-    rng = np.random.default_rng(3)
-    for i in range(count):
-        image = rng.integers(100, 102, (112, 112, 3)).astype(np.uint8)
-        if moving_from is not None and i >= moving_from:
-            x = 4 * (i - moving_from) % 90
-            image[40:56, x : x + 16] = 220
-        yield Frame(image, i / fps)
-
-
-def alone(recognizer, source, **options):
-    return list(recognizer.windows(source, **SPAN, **options))
+from ppsdk import LiveOptions, StreamOptions, open_source
 
 
 def by_name(streams):
@@ -52,17 +22,6 @@ def by_name(streams):
     for window in streams:
         given.setdefault(window.name, []).append(window.scores)
     return given
-
-
-def readers():
-    return [thread for thread in threading.enumerate() if thread.name == "ppsdk reader"]
-
-
-def no_readers_left():
-    deadline_s = time.monotonic() + 5
-    while readers() and time.monotonic() < deadline_s:
-        time.sleep(0.05)
-    return not readers()
 
 
 def test_each_stream_has_the_windows_that_it_has_alone(recognizer):
@@ -112,35 +71,6 @@ def test_events_are_those_of_each_stream_alone(recognizer):
     assert len(events) == sum(map(len, told))
 
 
-def test_under_overload_cameras_get_the_newest_windows_in_even_turns_and_it_is_said_once(
-    recognizer,
-):
-    """The app takes 0.1 s for a window; four cameras have ten a second each."""
-    statuses, counts, behind = [], Counter(), []
-    with contextlib.ExitStack() as stack:
-        cameras = [stack.enter_context(Camera("live")) for _ in range(4)]
-        of_url = {camera.url: camera for camera in cameras}
-        streams = stack.enter_context(
-            recognizer.streams(
-                of_url, length_s=0.8, stride_s=0.1, live=QUICK, on_status=statuses.append
-            )
-        )
-        while {fare.state for fare in streams.statistics().values()} != {"running"}:
-            next(streams)
-        for window in itertools.islice(streams, 65):
-            counts[window.name] += 1
-            behind.append(of_url[window.name].sent - int(window.scores.frame_indices[-1]))
-            time.sleep(0.1)
-        fares = streams.statistics()
-        assert streams.overloads == 1
-    assert len(counts) == 4 and max(counts.values()) - min(counts.values()) <= 2
-    assert np.median(behind) <= 10, "frames; it takes 0.4 s, or 10 frames, until it is its turn"
-    assert [(status.kind, status.source) for status in statuses] == [("overloaded", "streams")]
-    assert "windows of the 4 live streams come" in statuses[0].reason
-    for fare in fares.values():
-        assert fare.skipped > 2 * fare.windows and fare.state == "running"
-
-
 def test_files_wait_for_their_turn_beside_a_camera(recognizer):
     told = alone(recognizer, SYNTH / "base_64.mp4")
     with Camera("live") as camera:
@@ -155,56 +85,6 @@ def test_files_wait_for_their_turn_beside_a_camera(recognizer):
             fares = streams.statistics()
             assert abs(fares[camera.url].frames - camera.sent) <= 5
     assert given["file"] == len(told) and fares["file"].skipped == 0
-
-
-def test_dead_sources_harm_no_other_and_are_reported(recognizer):
-    statuses = []
-    with Camera("live") as living, Camera("never") as dead, Camera("flaky") as flaky:
-        secret = dead.url.replace("http://", "http://me:secret@")
-        sources = [living.url, secret, StreamOptions(flaky.url, name="door"), "missing.mp4"]
-        with recognizer.streams(
-            [*sources, StreamOptions(broken(), name="app")],
-            **SPAN,
-            live=QUICK,
-            on_status=statuses.append,
-        ) as streams:
-            given = []
-            for window in streams:
-                given.append(window)
-                if window.name == living.url and window.scores.start_s >= 2.8:
-                    break
-            fares = streams.statistics()
-    failed = {s.source: s.reason for s in statuses if s.kind == "failed"}
-    assert failed == {
-        dead.url: "cannot open (no answer for 1 s)",
-        "missing.mp4": "no such file",
-        "app": "the app's camera is gone",
-    }
-    assert {name: fare.error for name, fare in fares.items() if fare.state == "failed"} == failed
-    door = [status.kind for status in statuses if status.source == "door"]
-    assert door[:2] == ["lost", "restored"]
-    # Of 8: if the others held it up, there would be two less for the dead camera alone.
-    assert sum(window.name == living.url for window in given) >= 7
-    assert sum(window.name == "app" for window in given) == 2, "of what came before the error"
-    assert "secret" not in str(statuses) + str(fares)
-
-
-def broken():
-    """1.3 s of an app's frames, whose last two tenths it never completes."""
-    yield from pictures(14, moving_from=0)
-    raise RuntimeError("the app's camera is gone")
-
-
-def test_a_camera_that_is_waited_for_holds_up_nobody(recognizer):
-    statuses = []
-    options = LiveOptions(open_timeout_s=0.5, read_timeout_s=0.5, wait=True)
-    with Camera("never") as dead, Camera("live") as living:
-        with recognizer.streams(
-            [dead.url, living.url], **SPAN, live=options, on_status=statuses.append
-        ) as streams:
-            first = list(itertools.islice(streams, 4))
-    assert {window.name for window in first} == {living.url}
-    assert [(status.kind, status.source) for status in statuses] == [("lost", dead.url)]
 
 
 def test_streams_come_and_go_while_others_run(recognizer):
@@ -261,7 +141,9 @@ def test_closing_from_another_thread_ends_it_within_a_second(recognizer, mode):
             ended.set()
 
         threading.Thread(target=read, daemon=True).start()
-        time.sleep(1)
+        while not (camera.opened and silent.opened):
+            time.sleep(0.02)
+        time.sleep(0.5)
         start_s = time.monotonic()
         streams.close()
         assert time.monotonic() - start_s < 1 and ended.wait(1)
@@ -278,31 +160,6 @@ def test_a_source_that_the_app_closes_ends_by_itself(recognizer):
             threading.Timer(0.5, source.close).start()
             list(streams)
             assert streams.statistics()[camera.url].state == "ended"
-
-
-def test_a_still_scene_costs_nothing(recognizer):
-    told = alone(recognizer, list(pictures(60)))
-    still = StreamOptions(pictures(60), name="still")
-    with recognizer.streams([still], **SPAN, still_below=8) as streams:
-        assert list(streams) == []
-        fare = streams.statistics()["still"]
-    assert (fare.windows, fare.still, fare.frames) == (0, len(told), 60)
-
-
-def test_a_start_after_stillness_is_seen_as_early_as_without_a_gate(recognizer):
-    """One frame a segment; the square is there from frame 30 on. Window k has the frames 4k to
-    4k + 7: those from 6 on, which begins with frame 24, have some of it.
-    """
-    told = alone(recognizer, list(pictures(60, moving_from=30)))
-    source = StreamOptions(pictures(60, moving_from=30), name="app")
-    with recognizer.streams([source], **SPAN, still_below=8) as streams:
-        given = [window.scores for window in streams]
-        fare = streams.statistics()["app"]
-    assert given[0].frame_indices.tolist() == list(range(24, 32))
-    assert fare.still == 6 and len(given) == len(told) - 6
-    for one, other in zip(told[6:], given, strict=True):
-        assert one.start_s == other.start_s
-        assert np.abs(one.logits - other.logits).max() <= 1e-5
 
 
 def test_what_contradicts_itself_is_refused(recognizer):
@@ -329,77 +186,6 @@ def test_a_stream_that_has_ended_gives_way_to_another_of_its_name(recognizer):
             assert any(window.name == "missing.mp4" for window in itertools.islice(streams, 20))
 
 
-def test_rates_are_of_the_last_ten_seconds_and_latencies_percentiles():
-    now = [0.0]
-    meter = StreamMeter(clock=lambda: now[0])
-    counters = StreamCounters()
-    for second in range(1, 41):
-        now[0] = float(second)
-        counters.frames += 10 if second <= 20 else 25
-        meter.note_frames(counters.frames)
-    for i in range(1, 101):
-        meter.note_window(latency_s=i / 1000, lag_s=0.3)
-    told = meter.statistics("a", "running", counters, None)
-    assert told.frames_per_s == 25 and told.windows == 100 and told.lag_s == 0.3
-    assert told.latency_p50_ms == pytest.approx(50.5)
-    assert told.latency_p95_ms == pytest.approx(95.05)
-    assert json.loads(json.dumps(told.to_dict()))["frames"] == 20 * 10 + 20 * 25
-
-
-def test_overload_is_told_when_it_begins_and_when_it_ends():
-    """Two streams at a stride of half a second; time for 4 windows a second, 2, and 4 again."""
-    now, told = [0.0], []
-    watch = OverloadWatch(0.5, clock=lambda: now[0])
-    for tick in range(1, 301):
-        now[0] = tick / 4
-        if 80 < tick <= 160 and tick % 2:
-            watch.note_skipped(1)
-        else:
-            watch.note_given()
-        if watch.changed():
-            told.append((now[0], watch.overloaded, round(watch.stretch, 1)))
-    begin, end = told
-    assert 20 < begin[0] <= 22.5 and begin[1]
-    assert 45 <= end[0] <= 46 and end[1:] == (False, 1.0), "five seconds after the last one"
-
-
-def test_a_hiccup_is_no_overload():
-    now = [0.0]
-    watch = OverloadWatch(0.5, clock=lambda: now[0])
-    for tick in range(1, 101):
-        now[0] = tick / 4
-        watch.note_given()
-        if tick == 50:
-            watch.note_skipped(2)
-        assert not watch.changed()
-
-
-def run(*arguments):
-    command = [sys.executable, "-m", "ppsdk", "run", "--model", BUNDLED, *arguments]
-    return subprocess.run(list(map(str, command)), capture_output=True, text=True)
-
-
-def test_run_with_several_sources(recognizer):
-    video = str(SYNTH / "base_64.mp4")
-    roi = (0.0, 0.0, 0.5, 1.0)
-    told = [
-        e.label for e in recognizer.events(video, roi=roi, options=EventOptions(per_window=True))
-    ]
-    done = run(video, "missing.mp4", "--per-window", "--statistics", "--roi", video, *roi)
-    events = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [event["label"] for event in events] == told
-    assert {event["source"] for event in events} == {video}
-    error, *fares = done.stderr.splitlines()
-    assert done.returncode == 1 and error == "ERROR: missing.mp4: failed: no such file"
-    states = {fare["name"]: fare["state"] for fare in map(json.loads, fares)}
-    assert states == {video: "ended", "missing.mp4": "failed"}
-
-
-def test_a_region_for_a_source_that_is_not_there_is_refused():
-    done = run("a.mp4", "b.mp4", "--roi", "c.mp4", 0, 0, 1, 1)
-    assert done.returncode == 2 and "must be one of the sources" in done.stderr
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_ctrl_c_gives_what_is_open(recognizer):
     told = []
@@ -417,19 +203,3 @@ def test_ctrl_c_gives_what_is_open(recognizer):
                 for event in streams.events():
                     told.append(event)
     assert told[-1].source == camera.url and told[-1].end_s >= 1.5
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="signals")
-def test_ctrl_c_ends_a_run_of_several():
-    with Camera("live") as camera, Camera("never") as dead:
-        command = [sys.executable, "-m", "ppsdk", "run", camera.url, dead.url, "--wait"]
-        process = subprocess.Popen(
-            [*command, "--model", str(BUNDLED)], stdout=-1, stderr=-1, text=True
-        )
-        while camera.sent < 30 or not dead.opened:
-            time.sleep(0.05)
-        start_s = time.monotonic()
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=10)
-    assert process.returncode == 130 and "Traceback" not in errors
-    assert time.monotonic() - start_s < 3

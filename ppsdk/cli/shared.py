@@ -79,7 +79,8 @@ def several_options(command: Command) -> Command:
             "--still-below",
             type=click.FloatRange(min=0, max=255, min_open=True),
             metavar="LEVELS",
-            help="Do not compute windows in which nothing changes by so many grey levels.",
+            help="Do not compute a window that differs from the last one computed by less: it has "
+            "the same scores.",
         ),
         click.option("--statistics", is_flag=True, help="At the end, say how each source fared."),
     )

@@ -58,6 +58,11 @@ class LiveSource(Source):
     def started_at(self) -> datetime | None:
         return self._clock.started_at
 
+    @property
+    def lost_until_s(self) -> float | None:
+        with self._state:
+            return self._clock.now() if self._lost else None
+
     def __iter__(self) -> Generator[Frame, None, None]:
         """The newest frames: where they are not taken in time, the oldest of AHEAD is dropped."""
         reader = Reader(

@@ -17,6 +17,7 @@ from PIL import Image as PillowImage
 
 from ppsdk.errors import VideoError
 from ppsdk.records import Frame, Image
+from ppsdk.sources.at_exit import close_at_exit
 from ppsdk.sources.credentials import without_credentials
 from ppsdk.status import StatusKind, StreamCounters, StreamStatus
 
@@ -81,6 +82,7 @@ class Source(ABC):
         self.counters = StreamCounters()
         self._status: StreamStatus | None = None
         self.on_status = on_status
+        close_at_exit(self)
 
     @property
     def status(self) -> StreamStatus | None:
@@ -89,6 +91,11 @@ class Source(ABC):
 
     @property
     def started_at(self) -> datetime | None:
+        return None
+
+    @property
+    def lost_until_s(self) -> float | None:
+        """Of a camera that is lost: the time now, seconds since its first frame; else None."""
         return None
 
     @abstractmethod

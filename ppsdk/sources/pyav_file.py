@@ -29,12 +29,16 @@ OPEN_ERRORS = (av.FFmpegError, OSError, UnicodeDecodeError)
 
 
 class PyavFile(VideoFile):
-    """The default reader. Damaged packets are passed over, counted and logged."""
+    """The default reader. Damaged packets are passed over, counted and logged.
+
+    video_number: which of the file's video streams it reads, from 0.
+    """
 
     def __init__(self, path: str | os.PathLike[str], *, on_status: OnStatus | None = None) -> None:
         super().__init__(path, on_status=on_status)
         with self._open() as container:
-            video_stream(container, self.name)
+            stream = video_stream(container, self.name)
+            self.video_number = [one.index for one in container.streams.video].index(stream.index)
 
     def expected_times(self) -> FrameTimes | None:
         shown: list[float] = []

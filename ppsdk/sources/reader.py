@@ -4,7 +4,6 @@ interrupted.
 
 from __future__ import annotations
 
-import atexit
 import threading
 import time
 from collections import deque
@@ -27,8 +26,8 @@ class Reader(Iterator[Item], Generic[Item]):
 
     on_drop: where nobody takes the items fast enough, the oldest goes (a camera), and this is
     called; without it the thread waits (a file).
-    An exception of the generator comes out of `__next__`, `take` or `batches`, behind the items
-    that came before it.
+    An exception of the generator comes out of `__next__` or `take`, behind the items that came
+    before it.
     keep_waiting: asked now and then while nothing comes; False ends it.
     ready: a condition to share between readers, so that one consumer can wait for several: hold
     it, look at `waiting` of each, and wait().
@@ -67,11 +66,6 @@ class Reader(Iterator[Item], Generic[Item]):
                     self._ready.notify_all()
                     return self._queue.popleft()
         raise StopIteration
-
-    def batches(self) -> Generator[list[Item], None, None]:
-        """All that has come since the last batch, one or more at a time, until the end."""
-        while self._wait(None):
-            yield self.take()
 
     def take(self, timeout_s: float = 0.0) -> list[Item]:
         """All that is there, the oldest first; after timeout_s of nothing, an empty list. So it is
@@ -118,9 +112,9 @@ class Reader(Iterator[Item], Generic[Item]):
                 if self._closed or self._ended:
                     error, self._error, self._end_told = self._error, None, True
                     break
+            self._closed = self._closed or not self._keep_waiting()
             if deadline_s is not None and time.monotonic() >= deadline_s:
                 return False
-            self._closed = self._closed or not self._keep_waiting()
         if error is not None and not self._closed:
             raise error
         return False
@@ -153,18 +147,17 @@ class Reader(Iterator[Item], Generic[Item]):
             return not self._closed
 
 
-def close_all(readers: Iterable[Reader[Any]]) -> None:
-    """Close all of them, within JOIN_S in all."""
+def open_readers() -> list[Reader[Any]]:
+    """Those that have not ended, and some that have."""
+    return list(_open)
+
+
+def close_all(readers: Iterable[Reader[Any]], *, within_s: float = JOIN_S) -> None:
+    """Close all of them, within within_s in all."""
     readers = list(readers)
     for reader in readers:
         reader._stop()
-    deadline_s = time.monotonic() + JOIN_S
+    deadline_s = time.monotonic() + within_s
     for reader in readers:
         if threading.current_thread() is not reader._thread:
             reader._thread.join(max(0.0, deadline_s - time.monotonic()))
-
-
-@atexit.register
-def _close_open() -> None:
-    """A thread that comes back from C++ (OpenCV) to a Python that has ended would abort it."""
-    close_all(_open)

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 
 class RgbConverter:
-    """One for each reading of a stream: it keeps FFmpeg's scaler, and with it its threads, where
-    `VideoFrame.to_ndarray` makes both anew for every frame. Threads may share it.
+    """One for each reading of a stream: it keeps FFmpeg's scaler, where `VideoFrame.to_ndarray`
+    makes one anew for every frame. The scaler has no threads of its own: more are not quicker, and
+    cameras are many. Threads may share it.
     """
 
     def __init__(self, name: str) -> None:
@@ -39,7 +40,7 @@ class RgbConverter:
         if frame.rotation != self._rotation:
             self._rotation, self._matrix = frame.rotation, _display_matrix(frame)
         try:
-            rgb = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
+            rgb = self._reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
         except (av.FFmpegError, ValueError) as error:
             raise VideoError(
                 f"{self._name}: cannot convert {frame.format.name} to RGB ({reason(error)})"
