@@ -229,11 +229,11 @@ class Streams(Iterator[StreamWindow]):
         self._tell(kind, ALL, time.monotonic() - self._start_s, reason)
 
     def _tell(self, kind: StatusKind, source: str, at_s: float, reason: str) -> None:
-        level = logging.ERROR if kind == "failed" else logging.WARNING
-        log.log(level, "%s: %s: %s", source, kind, reason)
+        now = datetime.now(timezone.utc).isoformat()
+        status = StreamStatus(kind, source, at_s, now, reason)
+        status.log(log, logging.ERROR if kind == "failed" else logging.WARNING)
         if self._on_status is not None:
-            now = datetime.now(timezone.utc).isoformat()
-            self._on_status(StreamStatus(kind, source, at_s, now, reason))
+            self._on_status(status)
 
 
 def _new_detector(feed: Feed, scores: WindowScores, options: EventOptions | None) -> EventDetector:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,6 @@ from ppsdk.cli.shared import (
     PATH,
     SECONDS,
     FileSampling,
-    fail,
     json_option,
     model_option,
     open_recognizer,
@@ -29,6 +27,7 @@ from ppsdk.cli.shared import (
     threads_option,
 )
 from ppsdk.cli.sink_options import open_sinks, sink_options, tell_sinks
+from ppsdk.cli.stderr import fail, tell
 from ppsdk.cli.termination import closed_at_sigterm
 from ppsdk.errors import VideoError
 
@@ -132,7 +131,7 @@ def run(
             fares = streams.statistics()
             if statistics:
                 for fare in fares.values():
-                    click.echo(json.dumps(fare.to_dict(), ensure_ascii=False), err=True)
+                    tell("stream", fare.to_dict())
     has_lost = tell_sinks(sinks, statistics=statistics)
     return 1 if has_lost or any(fare.error for fare in fares.values()) else 0
 

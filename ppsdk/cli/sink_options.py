@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ppsdk.cli.shared import PATH, fail, need
+from ppsdk.cli.shared import PATH, need
+from ppsdk.cli.stderr import fail, tell
 
 if TYPE_CHECKING:
     from ppsdk.sinks import Remote, Sink, Sinks
@@ -107,7 +107,7 @@ def tell_sinks(sinks: Sinks, *, statistics: bool) -> bool:
         if isinstance(sink, Spooled):
             told["spool"] = asdict(sink.counts())
         if statistics:
-            click.echo(json.dumps(told, ensure_ascii=False), err=True)
+            tell("sink", told)
         if counts.failed or counts.dropped:
             lost = True
             fail(f"{sink.name}: {counts.failed + counts.dropped} records are lost", 1)

@@ -119,7 +119,7 @@ class Source(ABC):
         """Log a status, keep it, and hand it on."""
         now = datetime.now(timezone.utc).isoformat()
         status = self._status = StreamStatus(kind, self.name, at_s, now, reason)
-        log.warning("%s: %s: %s", self.name, kind, reason)
+        status.log(log)
         if self.on_status is not None:
             self.on_status(status)
 
