@@ -135,7 +135,9 @@ class Feed:
 
     def statistics(self) -> StreamStatistics:
         counters = self.source.counters if self.source else StreamCounters()
-        state: StreamState = "running" if self._reader else "opening"
+        state: StreamState = "opening"
+        if self._reader and self.source:
+            state = self.source.trouble or "running"
         if self._finished:
             state = "failed" if self.error else "ended"
         with self._ready:

@@ -108,6 +108,11 @@ class Streams(Iterator[StreamWindow]):
             now = {name: feed.statistics() for name, feed in self._feeds.items()}
             return {**self._past, **now}
 
+    @property
+    def overloaded(self) -> bool:
+        """Whether live streams get fewer windows than asked; `overloads` counts how often."""
+        return self._watch.overloaded
+
     def events(self, *, options: EventOptions | None = None) -> Generator[ActionEvent, None, None]:
         """Events instead of windows, as `Recognizer.events` gives them for one stream, each with
         the name of its stream as source. What is open when a stream ends, fails or is removed, or

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from stallserver import Camera
 from test_cli_sinks import FILM
 from test_imports import ROOT
+from test_metrics import scrape
 from test_spool import wait_for
 
 from ppsdk.json_logs import JsonFormatter
@@ -112,8 +114,13 @@ def test_whatever_goes_wrong_is_json():
     assert (last["level"], last["message"]) == ("CRITICAL", "nobody\nexpected it")
 
 
+def ended_of(film, told):
+    ended = ("ppsdk_events_ended_total", str(film))
+    return [value for key, value in told.items() if key[:2] == ended]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="has no SIGTERM to catch")
-def test_stderr_of_a_run_is_json_to_its_end(tiny_dir, tmp_path):
+def test_stderr_of_a_run_is_json_to_its_end_and_metrics_are_served(tiny_dir, tmp_path):
     """A camera that hangs up time and again, a file that is not there, one that is, a full disk."""
     full = tmp_path / "full.jsonl"
     try:
@@ -126,10 +133,14 @@ def test_stderr_of_a_run_is_json_to_its_end(tiny_dir, tmp_path):
         url = camera.url.replace("http://", "http://me:s3cret@")
         command = [sys.executable, "-m", "ppsdk", "run", url, "missing.mp4", FILM]
         command += ["--model", tiny_dir, "--per-window", "--on-threshold", "0"]
-        command += ["--jsonl", full, "--statistics", "--log-json"]
+        command += ["--jsonl", full, "--statistics", "--log-json", "--metrics", "0"]
         process = subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, stderr=stderr)
         try:
             wait_for(lambda: '"status": "restored"' in log.read_text(), 60)
+            address = re.search(r"http://127.0.0.1:\d+/metrics", log.read_text())[0]
+            wait_for(lambda: scrape(address)["ppsdk_opens_total", camera.url] > 1)
+            wait_for(lambda: any(ended_of(FILM, scrape(address))))
+            assert len(ended_of(FILM, scrape(address))) == 5  # one a label
             process.send_signal(signal.SIGTERM)
             process.communicate(timeout=60)
         finally:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from ppsdk.cli.event_options import chosen_options, event_options, stride_in_use
+from ppsdk.cli.metrics import metrics_option, open_metrics
 from ppsdk.cli.shared import (
     PATH,
     SECONDS,
@@ -77,6 +78,7 @@ def classify(
 @event_options
 @click.option("--show-options", is_flag=True, help="Print the event options in use, and go.")
 @sink_options
+@metrics_option
 @source_options
 @several_options
 @threads_option
@@ -122,10 +124,12 @@ def run(
                 wanted, length_s=length_s, stride_s=stride_s, still_below=still_below, live=live
             )
         )
+        metrics = stack.enter_context(open_metrics(streams, sinks, recognizer.labels))
         stack.enter_context(closed_at_sigterm(streams))
         try:
             for event in streams.events(options=options):
                 sinks(event)
+                metrics(event)
                 print_json(event.to_dict())
         finally:
             fares = streams.statistics()

@@ -51,6 +51,14 @@ def fail(message: str, code: int) -> int:
     return code
 
 
+def say(message: str) -> None:
+    """Something good to know."""
+    if _as_json:
+        log.info("%s", message)
+    else:
+        click.echo(f"ppsdk: {message}", err=True)
+
+
 def tell(what: str, values: dict[str, Any]) -> None:
     """JSON-ready values, which a log has under the name of what they are."""
     if _as_json:

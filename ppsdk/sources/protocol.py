@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +87,11 @@ class Source(ABC):
     def status(self) -> StreamStatus | None:
         """The last one; None before any."""
         return self._status
+
+    @property
+    def trouble(self) -> Literal["lost", "frozen"] | None:
+        """What a camera is now, if not well."""
+        return None
 
     @property
     def started_at(self) -> datetime | None:
