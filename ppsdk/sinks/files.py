@@ -5,54 +5,23 @@ from __future__ import annotations
 import csv
 import io
 import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+from typing import TypeVar
 
 from ppsdk.records import ActionEvent
 from ppsdk.sinks.appended import AppendedFile
-from ppsdk.sinks.interrupted import interrupted, left_open
+from ppsdk.sinks.interrupted import interrupted, left_open, records_in_lines, records_in_rows
 from ppsdk.sinks.protocol import as_line
 
+File = TypeVar("File", bound="_EventFile")
 COLUMNS = ("version", *(field.name for field in fields(ActionEvent)))
 
 
-class JsonLines:
-    """One JSON object a line, as `ActionEvent.to_dict` gives it; see `AppendedFile`. Events that a
-    killed process left open in the file get an end (ended_by "interrupted") when it is opened.
-    """
-
-    def __init__(
-        self,
-        path: str | Path,
-        *,
-        fsync: bool = False,
-        max_bytes: int | None = None,
-        daily: bool = False,
-    ) -> None:
-        self.name = str(path)
-        self._file = AppendedFile(Path(path), fsync=fsync, max_bytes=max_bytes, daily=daily)
-        try:
-            for last in left_open(Path(path)):
-                self(interrupted(last))
-        except BaseException:
-            self._file.close()
-            raise
-
-    def __call__(self, event: ActionEvent) -> None:
-        self._file.append(as_line(event))
-
-    def close(self) -> None:
-        self._file.close()
-
-    def __enter__(self) -> JsonLines:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-
-class CsvFile:
-    """A row a record, with COLUMNS for a header; what an event has not stays empty."""
+class _EventFile(ABC):
+    _header: str | None = None
 
     def __init__(
         self,
@@ -64,21 +33,68 @@ class CsvFile:
     ) -> None:
         self.name = str(path)
         self._file = AppendedFile(
-            Path(path), header=_row(COLUMNS), fsync=fsync, max_bytes=max_bytes, daily=daily
+            Path(path), header=self._header, fsync=fsync, max_bytes=max_bytes, daily=daily
         )
+        try:
+            for last in left_open(self._records(Path(path))):
+                self(interrupted(last))
+        except BaseException:
+            self._file.close()
+            raise
+
+    @staticmethod
+    @abstractmethod
+    def _line(event: ActionEvent) -> str:
+        """Without its end."""
+
+    @staticmethod
+    @abstractmethod
+    def _records(path: Path) -> Iterator[ActionEvent]:
+        """Those in a file, if it is there."""
 
     def __call__(self, event: ActionEvent) -> None:
-        told = event.to_dict()
-        self._file.append(_row([told.get(column) for column in COLUMNS]))
+        self._file.append(self._line(event))
 
     def close(self) -> None:
         self._file.close()
 
-    def __enter__(self) -> CsvFile:
+    def __enter__(self: File) -> File:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+class JsonLines(_EventFile):
+    """One JSON object a line, as `ActionEvent.to_dict` gives it; see `AppendedFile`. Events that a
+    killed process left open in the file get an end (ended_by "interrupted") when it is opened.
+    """
+
+    @staticmethod
+    def _line(event: ActionEvent) -> str:
+        return as_line(event)
+
+    @staticmethod
+    def _records(path: Path) -> Iterator[ActionEvent]:
+        return records_in_lines(path)
+
+
+class CsvFile(_EventFile):
+    """A row a record, with COLUMNS for a header; what an event has not stays empty. All else as of
+    `JsonLines`.
+    """
+
+    _header = ",".join(COLUMNS)
+
+    @staticmethod
+    def _line(event: ActionEvent) -> str:
+        told, text = event.to_dict(), io.StringIO()
+        csv.writer(text, lineterminator="").writerow(told.get(column) for column in COLUMNS)
+        return text.getvalue()
+
+    @staticmethod
+    def _records(path: Path) -> Iterator[ActionEvent]:
+        return records_in_rows(path)
 
 
 class StdoutLines:
@@ -98,9 +114,3 @@ class StdoutLines:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-def _row(values: object) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(values)  # type: ignore[arg-type]
-    return text.getvalue()
