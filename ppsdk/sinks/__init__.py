@@ -9,8 +9,10 @@ from ppsdk.sinks.files import CsvFile, JsonLines, StdoutLines
 from ppsdk.sinks.protocol import Refused, Remote, Sink, SpooledRecord
 from ppsdk.sinks.spool import Spool
 from ppsdk.sinks.spooled import Spooled
+from ppsdk.sinks.tls import Certificates
 
 __all__ = [
+    "Certificates",
     "CsvFile",
     "JsonLines",
     "Refused",
