@@ -26,7 +26,7 @@ except ImportError:
     raise ImportError("metrics need prometheus-client: pip install 'ppsdk[metrics]'") from None
 
 from ppsdk.records import ActionEvent
-from ppsdk.sinks import Sinks, Spooled
+from ppsdk.sinks import Sinks, spool_counts
 from ppsdk.sources.credentials import masked
 from ppsdk.statistics import LATENCY_BOUNDS_S, StreamState, StreamStatistics
 from ppsdk.streams import Streams
@@ -160,8 +160,9 @@ def _of_spools(sinks: Sinks) -> Iterator[Metric]:
         labels=["sink", "reason"],
     )
     for sink in sinks.sinks:
-        if isinstance(sink, Spooled):
-            name, told = _shown(sink.name), asdict(sink.counts())
+        counts = spool_counts(sink)
+        if counts is not None:
+            name, told = _shown(sink.name), asdict(counts)
             waiting.add_metric([name], told.pop("waiting"))
             size.add_metric([name], told.pop("size"))
             for reason, count in told.items():

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ppsdk.preprocess import check_roi
 from ppsdk.records import Roi
 from ppsdk.sources import LiveOptions, Source, SourceRef, open_source, source_name
 from ppsdk.sources.protocol import OnStatus
-from ppsdk.status import StreamStatus
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,14 +33,12 @@ class StreamOptions:
         return self.name or source_name(self.source)
 
     def open(self, live: LiveOptions | None, on_status: OnStatus | None) -> Source:
-        """The source, which tells its statuses under the stream's name; one that is open already
-        tells its own.
+        """The source, which tells and logs its statuses under the stream's name; one that is open
+        already under its own.
         """
-
-        def named(status: StreamStatus) -> None:
-            if on_status is not None:
-                on_status(replace(status, source=self.called))
-
-        return open_source(
-            self.source, fps=self.fps, realtime=self.realtime, live=live, on_status=named
+        source = open_source(
+            self.source, fps=self.fps, realtime=self.realtime, live=live, on_status=on_status
         )
+        if source is not self.source:
+            source.call(self.called)
+        return source

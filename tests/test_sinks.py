@@ -105,6 +105,19 @@ def test_open_events_in_a_csv_file_end_as_interrupted_too(tmp_path):
     }
 
 
+@pytest.mark.parametrize("kind", [JsonLines, CsvFile])
+def test_an_event_that_goes_on_in_this_process_is_not_interrupted(tmp_path, kind):
+    """A file that is closed and opened again meanwhile."""
+    file = tmp_path / "events"
+    with kind(file) as sink:
+        sink(record("start", id="mine"))
+        sink(record("start", id="killed"))
+    with kind(file, going_on=["mine"]) as sink:
+        sink(record(sequence=1, id="mine"))
+    text = file.read_text()
+    assert text.count("interrupted") == 1 and "killed" in text.splitlines()[-2]
+
+
 def test_a_csv_file_is_read_back_as_it_was_written(tmp_path):
     events = [*many(7), replace(record("start"), decided_s=None, score=0.123456)]
     with CsvFile(tmp_path / "events.csv") as sink:

@@ -195,6 +195,18 @@ def broken():
     raise RuntimeError("the app's camera is gone")
 
 
+def test_statuses_have_the_name_of_the_stream(recognizer, caplog):
+    """Those that are told, and those that are logged."""
+    statuses = []
+    with Camera("flaky") as camera:
+        named = StreamOptions(camera.url, name="door")
+        with recognizer.streams([named], **SPAN, live=QUICK, on_status=statuses.append) as streams:
+            while "restored" not in [status.kind for status in statuses]:
+                next(streams)
+    assert {status.source for status in statuses} == {"door"}
+    assert {record.source for record in caplog.records if "status" in vars(record)} == {"door"}
+
+
 def test_a_camera_that_is_waited_for_holds_up_nobody(recognizer):
     statuses = []
     options = LiveOptions(open_timeout_s=0.5, read_timeout_s=0.5, wait=True)

@@ -118,14 +118,15 @@ def tell_sinks(sinks: Sinks, *, statistics: bool) -> bool:
     """After `close`: whether a sink lost anything, which stderr says; with statistics, a JSON line
     for each sink too. What waits in a spool is not lost.
     """
-    from ppsdk.sinks import Spooled
+    from ppsdk.sinks import spool_counts
 
     lost = False
     for sink in sinks.sinks:
         counts = sinks.counts()[sink.name]
         told = {"sink": sink.name, **asdict(counts)}
-        if isinstance(sink, Spooled):
-            told["spool"] = asdict(sink.counts())
+        spool = spool_counts(sink)
+        if spool is not None:
+            told["spool"] = asdict(spool)
         if statistics:
             tell("sink", told)
         if counts.failed or counts.dropped:

@@ -6,7 +6,7 @@ import csv
 import io
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import TypeVar
@@ -30,6 +30,7 @@ class _EventFile(ABC):
         fsync: bool = False,
         max_bytes: int | None = None,
         daily: bool = False,
+        going_on: Collection[str] = (),
     ) -> None:
         self.name = str(path)
         self._file = AppendedFile(
@@ -37,7 +38,8 @@ class _EventFile(ABC):
         )
         try:
             for last in left_open(self._records(Path(path))):
-                self(interrupted(last))
+                if last.id not in going_on:
+                    self(interrupted(last))
         except BaseException:
             self._file.close()
             raise
@@ -67,7 +69,8 @@ class _EventFile(ABC):
 
 class JsonLines(_EventFile):
     """One JSON object a line, as `ActionEvent.to_dict` gives it; see `AppendedFile`. Events that a
-    killed process left open in the file get an end (ended_by "interrupted") when it is opened.
+    killed process left open in the file get an end (ended_by "interrupted") when it is opened, but
+    for those that are going_on (ids): this process wrote them, and has opened it before.
     """
 
     @staticmethod

@@ -5,15 +5,22 @@ from __future__ import annotations
 import logging
 import random
 import threading
+from collections.abc import Callable
 
 from ppsdk.records import ActionEvent
-from ppsdk.sinks.protocol import Refused, Remote, SpooledRecord
+from ppsdk.sinks.protocol import Refused, Remote, Sink, SpooledRecord
 from ppsdk.sinks.spool import Spool, SpoolCounts
 
 log = logging.getLogger(__name__)
 
 SHORTEST_S = 0.5
 LONGEST_S = 60.0
+
+
+def spool_counts(sink: Sink) -> SpoolCounts | None:
+    """None for one that keeps nothing on disk, which is one without `counts`."""
+    counts: Callable[[], SpoolCounts | None] | None = getattr(sink, "counts", None)
+    return counts() if counts is not None else None
 
 
 class Spooled:

@@ -78,7 +78,7 @@ class Source(ABC):
 
     def __init__(self, name: str, on_status: OnStatus | None = None) -> None:
         """on_status: called with each StreamStatus, in the thread that reads, or waits for it."""
-        self.name = name
+        self.name = self._called = name
         self.counters = StreamCounters()
         self._status: StreamStatus | None = None
         self.on_status = on_status
@@ -121,10 +121,14 @@ class Source(ABC):
             image = picture.to_image if picture.lasts else picture.to_image()
             yield Frame(image, picture.pts_s, run=run)
 
+    def call(self, name: str) -> None:
+        """What its statuses have for a source from now on, in place of its name."""
+        self._called = name
+
     def report(self, kind: StatusKind, at_s: float, reason: str) -> None:
         """Log a status, keep it, and hand it on."""
         now = datetime.now(timezone.utc).isoformat()
-        status = self._status = StreamStatus(kind, self.name, at_s, now, reason)
+        status = self._status = StreamStatus(kind, self._called, at_s, now, reason)
         status.log(log)
         if self.on_status is not None:
             self.on_status(status)

@@ -27,6 +27,9 @@ class Realtime(Source):
     def status(self) -> StreamStatus | None:
         return self._source.status
 
+    def call(self, name: str) -> None:
+        self._source.call(name)
+
     def report(self, kind: StatusKind, at_s: float, reason: str) -> None:
         self._source.report(kind, at_s, reason)
 
