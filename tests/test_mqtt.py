@@ -136,7 +136,7 @@ def test_a_wrong_password_is_told_without_it(broker, tmp_path, caplog):
     assert "s3cret" not in caplog.text and sink.name == f"mqtt://127.0.0.1:{broker.port}"
 
 
-def test_tls(tmp_path):
+def test_tls(tmp_path, caplog):
     with Broker(tmp_path, tls=True) as broker:
         url = f"mqtts://localhost:{broker.port}"
         trusting = Mqtt(
@@ -146,9 +146,10 @@ def test_tls(tmp_path):
             sink(record())
             wait_empty(sink)
         # Nobody that the system knows has signed it.
-        wary = Mqtt(url, user=USER, password=PASSWORD, timeout_s=1.0)
-        with Spooled(Spool(tmp_path / "b.db"), wary, close_s=2) as sink:
+        wary = Mqtt(url, user=USER, password=PASSWORD, timeout_s=0.4)
+        with Spooled(Spool(tmp_path / "b.db"), wary, close_s=0.1) as sink:
             sink(record())
+            wait_for(lambda: "takes no records" in caplog.text)
         assert sink.counts().waiting == 1
 
 
@@ -160,7 +161,7 @@ def test_a_broker_that_wants_to_see_a_certificate(tmp_path, caplog):
             certificates = Certificates(broker.ca_file, **options)
             url = f"mqtts://localhost:{broker.port}"
             remote = Mqtt(
-                url, user=USER, password=PASSWORD, certificates=certificates, timeout_s=1.0
+                url, user=USER, password=PASSWORD, certificates=certificates, timeout_s=0.4
             )
             return Spooled(Spool(tmp_path / "spool.db"), remote, close_s=0.1)
 

@@ -118,6 +118,21 @@ def test_an_event_that_goes_on_in_this_process_is_not_interrupted(tmp_path, kind
     assert text.count("interrupted") == 1 and "killed" in text.splitlines()[-2]
 
 
+@pytest.mark.parametrize("kind", [JsonLines, CsvFile])
+def test_an_event_whose_start_was_set_aside_is_interrupted_too(tmp_path, kind):
+    """Each line makes a file full; the eleventh is not the second."""
+    file = tmp_path / "events[1].txt"
+    with kind(file, max_bytes=1) as sink:
+        for event in [*many(9), record("start", id="aside"), record("start", id="here")]:
+            sink(event)
+    kind(file, max_bytes=1).close()
+    assert len(list(tmp_path.iterdir())) == 9 + 2 + 2
+    kind(file, max_bytes=1).close()  # once
+    assert len(list(tmp_path.iterdir())) == 9 + 2 + 2
+    ends = [path.read_text() for path in tmp_path.iterdir() if "interrupted" in path.read_text()]
+    assert sorted("aside" in end for end in ends) == [False, True]
+
+
 def test_a_csv_file_is_read_back_as_it_was_written(tmp_path):
     events = [*many(7), replace(record("start"), decided_s=None, score=0.123456)]
     with CsvFile(tmp_path / "events.csv") as sink:

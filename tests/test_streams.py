@@ -195,14 +195,14 @@ def broken():
     raise RuntimeError("the app's camera is gone")
 
 
-def test_statuses_have_the_name_of_the_stream(recognizer, caplog):
+def test_statuses_have_the_name_of_the_stream(caplog):
     """Those that are told, and those that are logged."""
     statuses = []
     with Camera("flaky") as camera:
-        named = StreamOptions(camera.url, name="door")
-        with recognizer.streams([named], **SPAN, live=QUICK, on_status=statuses.append) as streams:
-            while "restored" not in [status.kind for status in statuses]:
-                next(streams)
+        with StreamOptions(camera.url, name="door").open(QUICK, statuses.append) as source:
+            for _ in source:
+                if "restored" in [status.kind for status in statuses]:
+                    break
     assert {status.source for status in statuses} == {"door"}
     assert {record.source for record in caplog.records if "status" in vars(record)} == {"door"}
 

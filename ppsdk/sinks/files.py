@@ -8,6 +8,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
 from dataclasses import fields
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,7 +38,8 @@ class _EventFile(ABC):
             Path(path), header=self._header, fsync=fsync, max_bytes=max_bytes, daily=daily
         )
         try:
-            for last in left_open(self._records(Path(path))):
+            parts = chain.from_iterable(map(self._records, self._file.parts))
+            for last in left_open(parts):
                 if last.id not in going_on:
                     self(interrupted(last))
         except BaseException:
@@ -69,8 +71,9 @@ class _EventFile(ABC):
 
 class JsonLines(_EventFile):
     """One JSON object a line, as `ActionEvent.to_dict` gives it; see `AppendedFile`. Events that a
-    killed process left open in the file get an end (ended_by "interrupted") when it is opened, but
-    for those that are going_on (ids): this process wrote them, and has opened it before.
+    killed process left open in the file, or in the one set aside last, get an end (ended_by
+    "interrupted") when it is opened, but for those that are going_on (ids): this process wrote
+    them, and has opened it before.
     """
 
     @staticmethod

@@ -41,13 +41,13 @@ class Webhook:
         self._url, self._secret, self._timeout_s = url, secret, timeout_s
         # No more of it: paths and queries have tokens in them.
         self.name = origin_of(url)
-        if certificates is not None and not url.startswith("https:"):
-            raise ValueError(f"certificates are for https://: not for {self.name}")
-        verify = True if certificates is None else certificates.context()
         try:
             import httpx
         except ImportError:
             raise ImportError("a webhook needs httpx: pip install 'ppsdk[webhook]'") from None
+        if certificates is not None and not url.startswith("https:"):
+            raise ValueError(f"certificates are for https://: not for {self.name}")
+        verify = True if certificates is None else certificates.context()
         self._error = httpx.HTTPError
         headers = {"Content-Type": "application/json"}
         if token is not None:
