@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ppsdk.preprocess import check_roi
 from ppsdk.records import Roi
 from ppsdk.sources import LiveOptions, Source, SourceRef, open_source, source_name
 from ppsdk.sources.protocol import OnStatus
+from ppsdk.status import StreamStatus
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,12 +34,17 @@ class StreamOptions:
         return self.name or source_name(self.source)
 
     def open(self, live: LiveOptions | None, on_status: OnStatus | None) -> Source:
-        """The source, which tells and logs its statuses under the stream's name; one that is open
-        already under its own.
+        """The source, which tells its statuses under the stream's name; one that is open already
+        tells its own.
         """
+
+        def named(status: StreamStatus) -> None:
+            if on_status is not None:
+                on_status(replace(status, source=self.called))
+
         source = open_source(
-            self.source, fps=self.fps, realtime=self.realtime, live=live, on_status=on_status
+            self.source, fps=self.fps, realtime=self.realtime, live=live, on_status=named
         )
         if source is not self.source:
-            source.call(self.called)
+            source.called = self.name
         return source

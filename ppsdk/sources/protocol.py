@@ -6,7 +6,7 @@ import logging
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -66,19 +66,21 @@ class Picture:
 class Source(ABC):
     """A context manager and iterator of frames, all of the first one's size.
 
-    name: for messages and events, without credentials. live: times are those of capture.
+    name: for messages and events, without credentials. called: what the log calls it instead, if
+    anything. live: times are those of capture.
     started_at: wall-clock time of second 0 of a live source, None before it and for files.
     own_thread: `frames` may be run in a thread of its own; not so what an app iterates itself.
     counters: what it has read and lost so far.
     """
 
     name: str
+    called: str | None = None
     live: bool = False
     own_thread: bool = True
 
     def __init__(self, name: str, on_status: OnStatus | None = None) -> None:
         """on_status: called with each StreamStatus, in the thread that reads, or waits for it."""
-        self.name = self._called = name
+        self.name = name
         self.counters = StreamCounters()
         self._status: StreamStatus | None = None
         self.on_status = on_status
@@ -121,15 +123,11 @@ class Source(ABC):
             image = picture.to_image if picture.lasts else picture.to_image()
             yield Frame(image, picture.pts_s, run=run)
 
-    def call(self, name: str) -> None:
-        """What its statuses have for a source from now on, in place of its name."""
-        self._called = name
-
     def report(self, kind: StatusKind, at_s: float, reason: str) -> None:
         """Log a status, keep it, and hand it on."""
         now = datetime.now(timezone.utc).isoformat()
-        status = self._status = StreamStatus(kind, self._called, at_s, now, reason)
-        status.log(log)
+        status = self._status = StreamStatus(kind, self.name, at_s, now, reason)
+        replace(status, source=self.called or self.name).log(log)
         if self.on_status is not None:
             self.on_status(status)
 

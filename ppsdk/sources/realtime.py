@@ -27,10 +27,8 @@ class Realtime(Source):
     def status(self) -> StreamStatus | None:
         return self._source.status
 
-    def call(self, name: str) -> None:
-        self._source.call(name)
-
     def report(self, kind: StatusKind, at_s: float, reason: str) -> None:
+        self._source.called = self.called
         self._source.report(kind, at_s, reason)
 
     def frames(self) -> Generator[Frame, None, None]:
