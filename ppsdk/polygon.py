@@ -31,7 +31,7 @@ def check_polygon(polygon: Polygon | None) -> None:
         )
 
 
-def inside(polygon: Sequence[tuple[float, float]], xs: Positions, ys: Positions) -> Bools:
+def inside(polygon: Polygon, xs: Positions, ys: Positions) -> Bools:
     """bool (len(ys), len(xs)): which points of that grid the polygon has in it, by the even-odd
     rule: a ray to the right of them crosses its edges an odd number of times.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import sys
+from collections.abc import Collection
 from dataclasses import fields
 from pathlib import Path
 
@@ -18,7 +19,8 @@ COLUMNS = ("version", *(field.name for field in fields(ActionEvent)))
 
 class JsonLines:
     """One JSON object a line, as `ActionEvent.to_dict` gives it; see `AppendedFile`. Events that a
-    killed process left open in the file get an end (ended_by "interrupted") when it is opened.
+    killed process left open in the file get an end (ended_by "interrupted") when it is opened, but
+    for those that are going_on (ids): this process wrote them, and has opened it before.
     """
 
     def __init__(
@@ -28,12 +30,14 @@ class JsonLines:
         fsync: bool = False,
         max_bytes: int | None = None,
         daily: bool = False,
+        going_on: Collection[str] = (),
     ) -> None:
         self.name = str(path)
         self._file = AppendedFile(Path(path), fsync=fsync, max_bytes=max_bytes, daily=daily)
         try:
             for last in left_open(Path(path)):
-                self(interrupted(last))
+                if last.id not in going_on:
+                    self(interrupted(last))
         except BaseException:
             self._file.close()
             raise

@@ -43,7 +43,7 @@ class Mqtt:
         ca_file: Path | None = None,
         timeout_s: float = 10.0,
     ) -> None:
-        host, port, self._prefix, tls = _parts(url)
+        host, port, self._prefix, tls = broker_of(url)
         self.name = f"{'mqtts' if tls else 'mqtt'}://{host}:{port}"
         self._state_topic = f"{self._prefix}/state"
         self._timeout_s = timeout_s
@@ -139,8 +139,8 @@ def _topic_level(camera: str) -> str:
     return re.sub(r"[/+#\x00-\x1f\x7f]", "_", camera) or "_"
 
 
-def _parts(url: str) -> tuple[str, int, str, bool]:
-    """Host, port, prefix, whether with TLS."""
+def broker_of(url: str) -> tuple[str, int, str, bool]:
+    """Host, port, prefix, whether with TLS; raises ValueError for what is no broker's."""
     try:
         parts = urlsplit(url)
         port = parts.port

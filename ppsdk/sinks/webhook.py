@@ -36,7 +36,7 @@ class Webhook:
     ) -> None:
         self._url, self._secret, self._timeout_s = url, secret, timeout_s
         # No more of it: paths and queries have tokens in them.
-        self.name = _origin(url)
+        self.name = origin_of(url)
         try:
             import httpx
         except ImportError:
@@ -96,8 +96,8 @@ class _WithoutUrl(logging.Filter):
         return self._url not in record.getMessage()
 
 
-def _origin(url: str) -> str:
-    """https://host:port"""
+def origin_of(url: str) -> str:
+    """https://host:port; raises ValueError for what cannot be a webhook's."""
     try:
         parts = urlsplit(url)
         port = "" if parts.port is None else f":{parts.port}"
