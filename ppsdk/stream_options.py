@@ -52,6 +52,9 @@ class StreamOptions:
             if on_status is not None:
                 on_status(replace(status, source=self.called))
 
-        return open_source(
+        source = open_source(
             self.source, fps=self.fps, realtime=self.realtime, live=live, on_status=named
         )
+        if source is not self.source:
+            source.called = self.name
+        return source

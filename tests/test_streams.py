@@ -201,6 +201,29 @@ def test_under_overload_cameras_get_the_newest_windows_in_even_turns_and_it_is_s
         assert fare.skipped > 2 * fare.windows and fare.state == "running"
 
 
+@pytest.mark.slow
+def test_under_overload_turns_are_even_whatever_the_strides(recognizer):
+    """The app takes 0.1 s for a window; two cameras have ten a second, and two have five. What
+    there is time for is less than any of them has: 2.5.
+    """
+    counts = Counter()
+    with contextlib.ExitStack() as stack:
+        cameras = [stack.enter_context(Camera("live")) for _ in range(4)]
+        strides_s = (0.1, 0.1, 0.2, 0.2)
+        sources = [
+            StreamOptions(camera.url, stride_s=stride_s)
+            for camera, stride_s in zip(cameras, strides_s, strict=True)
+        ]
+        streams = stack.enter_context(recognizer.streams(sources, length_s=0.8, live=QUICK))
+        while {fare.state for fare in streams.statistics().values()} != {"running"}:
+            next(streams)
+        for window in itertools.islice(streams, 65):
+            counts[window.name] += 1
+            time.sleep(0.1)
+        assert streams.overloads == 1
+    assert len(counts) == 4 and max(counts.values()) - min(counts.values()) <= 2
+
+
 def test_files_wait_for_their_turn_beside_a_camera(recognizer):
     told = alone(recognizer, SYNTH / "base_64.mp4")
     with Camera("live") as camera:
@@ -278,6 +301,7 @@ def test_streams_come_and_go_while_others_run(recognizer):
     assert not streams.statistics() and no_readers_left()
 
 
+@pytest.mark.slow
 def test_a_stream_is_replaced_without_an_end_of_them_all(recognizer):
     """What is open of the one before ends, and its place is never empty."""
     with Camera("live") as one, Camera("live") as other:

@@ -75,7 +75,9 @@ def run_site(file: Path, *, check: bool, state: Path | None) -> int:
                 fail(problem, 2)
             return 2
         if check:
-            click.echo(f"{file}: is right: {len(site.cameras)} cameras, {len(site.sinks)} sinks")
+            cameras = ", ".join(camera.name for camera in site.cameras)
+            sinks = ", ".join(sink.kind for sink in site.sinks)
+            click.echo(f"{file}: is right: cameras {cameras}; sinks {sinks}")
             return 0
         model = site.model
         recognizer = stack.enter_context(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 from ppsdk.errors import VideoError
 from ppsdk.event_options import EventOptions, overridden, read_options, stream_options
 from ppsdk.facts import ModelFacts
 from ppsdk.records import Roi
-from ppsdk.site.checks import camera_source
+from ppsdk.site.checks import camera_source, check_label
 from ppsdk.site.lines import Place
 from ppsdk.site.reading import Reading, Values
 from ppsdk.site.schema import CameraTable, ClassTable, EventsTable, SiteTable
@@ -58,48 +57,45 @@ class _Events:
     """Of all cameras, or of one: where its table is, what it says, and the file beside it."""
 
     place: Place
-    given: dict[str, Any]
+    options: dict[str, Any]
+    per_class: dict[str, dict[str, float]]
     file: str | None
+    is_right: bool
 
 
 def read_cameras(reading: Reading, values: Values, top: SiteTable | None) -> list[CameraSetup]:
     """Those that nothing is wrong with."""
-    common = _events(reading, (), values, None if top is None else top.events_file)
+    common = _events(reading, (), values)
     tables = values.get("cameras")
     tables = [table for table in tables if isinstance(table, dict)] if type(tables) is list else []
-    names = Counter(table["name"] for table in tables if isinstance(table.get("name"), str))
-    cameras = []
-    for number, table in enumerate(tables):
-        place: Place = ("cameras", number)
-        if names.get(table.get("name"), 0) > 1:
-            told = f" is {table['name']!r}, as is another's: must be a name of its own"
-            reading.problems.tell((*place, "name"), told)
-        camera = _camera(reading, place, table, top, common)
-        if camera is not None:
-            cameras.append(camera)
-    return cameras
+    names = [table.get("name") for table in tables]
+    for number, name in enumerate(names):
+        if isinstance(name, str) and names.count(name) > 1:
+            told = f" is {name!r}, as is another's: must be a name of its own"
+            reading.problems.tell(("cameras", number, "name"), told)
+    cameras = [
+        _camera(reading, ("cameras", number), table, top, common)
+        for number, table in enumerate(tables)
+    ]
+    return [camera for camera in cameras if camera is not None]
 
 
 def _camera(
-    reading: Reading, place: Place, values: Values, top: SiteTable | None, common: _Events | None
+    reading: Reading, place: Place, values: Values, top: SiteTable | None, common: _Events
 ) -> CameraSetup | None:
     table = reading.table(CameraTable, place, values)
-    own = _events(reading, place, values, None if table is None else table.events_file)
+    url = None if table is None else _url(reading, place, table)
+    length_s, stride_s = (_own(table, top, key) for key in ("length_s", "stride_s"))
+    own = _events(reading, place, values)
     facts = reading.around.model
-    if table is None or not isinstance(facts, ModelFacts) or top is None:
+    if not isinstance(facts, ModelFacts):
         return None
-    url = _url(reading, place, table)
-    length_s = top.length_s if table.length_s is None else table.length_s
-    stride_s = top.stride_s if table.stride_s is None else table.stride_s
     shortest_s = facts.num_segments * SHORTEST_SEGMENT_S
     if length_s is not None and length_s < shortest_s:
-        where = (*place, "length_s") if table.length_s is not None else ("length_s",)
+        where = (*place, "length_s") if "length_s" in values else ("length_s",)
         reading.problems.tell(where, f" is {length_s}: must be {shortest_s:g} s or more")
-    if own is None or common is None:
-        return None
-    step_s = facts.stride_in_use_s(length_s, stride_s)
-    events = _combined(reading, common, own, facts, step_s)
-    if url is None or events is None:
+    events = _combined(reading, common, own, facts, facts.stride_in_use_s(length_s, stride_s))
+    if table is None or url is None or events is None:
         return None
     return CameraSetup(
         name=table.name,
@@ -115,11 +111,19 @@ def _camera(
     )
 
 
+def _own(
+    table: CameraTable | None, top: SiteTable | None, key: Literal["length_s", "stride_s"]
+) -> float | None:
+    """Of the camera, where it has one, or of all."""
+    found = [getattr(of, key) for of in (table, top) if of is not None]
+    return next((value for value in found if value is not None), None)
+
+
 def _url(reading: Reading, place: Place, table: CameraTable) -> str | None:
     """With user and password."""
-    url = reading.needed(table, place, "url")
-    user = reading.referred(table, place, "user")
-    password = reading.referred(table, place, "password")
+    url = reading.referred(table, "url")
+    user = reading.referred(table, "user")
+    password = reading.referred(table, "password")
     if url is None:
         return None
     key = "url" if table.url else "url_env" if table.url_env else "url_file"
@@ -141,51 +145,63 @@ def _url(reading: Reading, place: Place, table: CameraTable) -> str | None:
     return f"{scheme}://{quote(user or '', safe='')}:{quote(password or '', safe='')}@{rest}"
 
 
-def _events(reading: Reading, place: Place, values: Values, file: str | None) -> _Events | None:
-    """None where something is wrong with them."""
+def _events(reading: Reading, place: Place, values: Values) -> _Events:
+    file = values.get("events_file")
     place = (*place, "events")
-    given = values.get("events", {})
+    given = values.get("events")
     table = reading.table(EventsTable, place, given)
+    options = {} if table is None else table.model_dump(exclude_unset=True, exclude={"per_class"})
     of_classes = given.get("per_class") if isinstance(given, dict) else None
-    own: dict[str, Any] = {}
-    is_right = table is not None
-    for label, values_of_class in (of_classes.items() if isinstance(of_classes, dict) else ()):
-        of_class = reading.table(ClassTable, (*place, "per_class", label), values_of_class)
-        is_right = is_right and of_class is not None
-        own[label] = {} if of_class is None else of_class.model_dump(exclude_unset=True)
-    if table is None or not is_right:
-        return None
-    options = table.model_dump(exclude_unset=True)
-    return _Events(place, options | ({"per_class": own} if own else {}), file)
+    own: dict[str, dict[str, float]] = {}
+    is_right = given is None or table is not None
+    for label, of_class in (of_classes.items() if isinstance(of_classes, dict) else ()):
+        where: Place = (*place, "per_class", label)
+        try:
+            check_label(label, reading.around)
+        except ValueError as error:
+            reading.problems.tell(where, f": {error}")
+            is_right = False
+        class_table = reading.table(ClassTable, where, of_class)
+        is_right = is_right and class_table is not None
+        own[label] = {} if class_table is None else class_table.model_dump(exclude_unset=True)
+    return _Events(place, options, own, file if isinstance(file, str) else None, is_right)
 
 
 def _combined(
     reading: Reading, common: _Events, own: _Events, facts: ModelFacts, step_s: float
 ) -> EventOptions | None:
-    """Those of streams, those that all cameras have, and its own: the later ones count."""
-    given: dict[str, Any] = dict(common.given)
-    if own.file is not None:
-        given = {}
-    classes = given.get("per_class", {}) | own.given.get("per_class", {})
-    given |= own.given
-    if classes:
-        given["per_class"] = classes
-    file, place = (own.file, own.place) if own.file else (common.file, common.place)
+    """Those of streams or of a file, those that all cameras have, and its own: the later ones
+    count. What a camera has a file for, it has not from all.
+    """
+    shared = common if own.file is None else own
+    if not (shared.is_right and own.is_right):
+        return None
+    given: dict[str, Any] = {**shared.options, **own.options}
+    per_class = {**shared.per_class, **own.per_class}
+    if per_class:
+        given["per_class"] = per_class
     try:
-        if file is not None:
-            options = read_options(reading.around.folder / file)
-            options.check_labels(facts.labels)
-        elif given.get("per_window"):
-            options = EventOptions()
-        else:
-            options = stream_options(facts.labels, stride_s=step_s)
+        options = _basis(reading, shared.file, given, facts, step_s)
     except ValueError as error:
-        reading.problems.tell((*place[:-1], "events_file"), f": {error}")
+        reading.problems.tell((*shared.place[:-1], "events_file"), f": {error}")
         return None
     try:
         return overridden(options, given)
     except ValueError as error:
         key = str(error).split()[0]
-        where = own.place if key in own.given or key not in common.given else common.place
+        is_own = key in own.options or (key == "per_class" and own.per_class)
+        where = own.place if is_own or key not in common.options else common.place
         reading.problems.tell((*where, key), str(error).removeprefix(key))
         return None
+
+
+def _basis(
+    reading: Reading, file: str | None, given: Values, facts: ModelFacts, step_s: float
+) -> EventOptions:
+    if file is not None:
+        options = read_options(reading.around.folder / file)
+        options.check_labels(facts.labels)
+        return options
+    return (
+        EventOptions() if given.get("per_window") else stream_options(facts.labels, stride_s=step_s)
+    )

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable
 
 from ppsdk.records import ActionEvent
-from ppsdk.sinks import Sink
+from ppsdk.sinks import Sink, Spooled
 from ppsdk.site.sinks import SinkSetup
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ class Changeable:
         self.setup = setup
         self._going_on = set(going_on)
         self._lock = threading.Lock()
-        self._sink: Sink = setup.open(self._going_on)
+        self.sink: Sink = setup.open(self._going_on)
 
     def __call__(self, event: ActionEvent) -> None:
         with self._lock:
@@ -33,23 +33,26 @@ class Changeable:
                 self._going_on.discard(event.id)
             else:
                 self._going_on.add(event.id)
-            self._sink(event)
+            self.sink(event)
 
     def change(self, setup: SinkSetup) -> None:
         """Raises OSError or ValueError where the new one cannot be opened: the old one goes on."""
         with self._lock:
-            # Both may want the same file.
-            self._sink.close()
+            # First: both may want the same file.
+            if isinstance(self.sink, Spooled):
+                self.sink.close(drain=False)
+            else:
+                self.sink.close()
             try:
-                self._sink = setup.open(self._going_on)
+                self.sink = setup.open(self._going_on)
                 self.setup = setup
             except (OSError, ValueError):
-                self._sink = self.setup.open(self._going_on)
+                self.sink = self.setup.open(self._going_on)
                 raise
 
     def close(self) -> None:
         with self._lock:
-            self._sink.close()
+            self.sink.close()
 
     def __enter__(self) -> Changeable:
         return self

@@ -45,7 +45,7 @@ def check_model(value: str, info: ValidationInfo) -> str:
 
 def check_name(value: str) -> str:
     if not value.strip() or not value.isprintable():
-        raise ValueError(f"is {value!r}: must have characters that can be printed, and no others")
+        raise ValueError(f"name is {value!r}: must have characters that can be printed only")
     return value
 
 
@@ -90,11 +90,15 @@ def check_folder(value: str, info: ValidationInfo) -> str:
     return value
 
 
-def check_label(value: str, info: ValidationInfo) -> str:
-    model = _around(info).model
-    if isinstance(model, ModelFacts) and value not in model.labels:
-        raise ValueError(f"no label {value!r}: the model has {', '.join(model.labels[:20])}")
+def check_label_of(value: str, info: ValidationInfo) -> str:
+    check_label(value, _around(info))
     return value
+
+
+def check_label(label: str, around: Surroundings) -> None:
+    model = around.model
+    if isinstance(model, ModelFacts) and label not in model.labels:
+        raise ValueError(f"no label {label!r}: the model has {', '.join(model.labels[:20])}")
 
 
 def check_roi_of(value: list[float]) -> list[float]:

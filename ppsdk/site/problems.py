@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from difflib import get_close_matches
 from pathlib import Path
@@ -59,16 +60,17 @@ class Problems:
 
 def _what(kind: type[Table], values: Any, details: ErrorDetails) -> str:
     if not details["loc"]:
-        return f" is {values!r}: must be a table"
+        return ": must be a table"
     key = str(details["loc"][0])
     if details["type"] == "extra_forbidden":
         return _unknown(kind, key)
     if details["type"] == "value_error":
-        return f": {details['ctx']['error']}"
+        told = str(details["ctx"]["error"])
+        return told.removeprefix(key) if told.startswith(f"{key} ") else f": {told}"
     accepted = kind.model_fields[key].description
     if details["type"] == "missing":
         return f" is missing: must be {accepted}"
-    shown = f" is {values[key]!r}"
+    shown = f" is {json.dumps(values[key], ensure_ascii=False, default=str)}"
     if _QUIET.fullmatch(key) or _QUIET_VALUE.search(shown):
         shown = ""
     return f"{shown}: must be {accepted}"
@@ -79,5 +81,5 @@ def _unknown(kind: type[Table], key: str) -> str:
     if f"{key}_env" in known:
         return f": no secret goes into the file: give {key}_env or {key}_file in its place"
     near = get_close_matches(key, known, 1)
-    meant = f", is {near[0]} meant?" if near else ""
-    return f": unknown key{meant} Accepted: {', '.join(known)}"
+    meant = f" (is {near[0]} meant?)" if near else ""
+    return f": unknown key{meant}, accepted are {', '.join(known)}"

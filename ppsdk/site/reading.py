@@ -28,31 +28,41 @@ class Reading:
         """
         if not isinstance(values, dict):
             return None
+        self._check_references(kind, place, values)
         try:
             return kind.model_validate(values, context=self.around)
         except ValidationError as error:
             self.problems.tell_all(place, kind, values, error)
             return None
 
-    def referred(self, table: Table, place: Place, key: str) -> str | None:
+    def referred(self, table: Table, key: str) -> str | None:
         """The value of a key, of the variable <key>_env, or of the file <key>_file; None, where
-        there is none of them; of several, which is told, one.
+        there is none of them.
         """
-        names = [name for name in (key, f"{key}_env", f"{key}_file") if getattr(table, name, None)]
-        for name in names[1:]:
-            self.problems.tell((*place, name), f": {names[0]} is given too: must be one of them")
-        if not names:
-            return None
-        value: str = getattr(table, names[0])
-        if names[0] == key:
-            return value
-        secret_of = secret_of_variable if names[0].endswith("_env") else secret_of_file
-        return secret_of(value, self.around)
+        for name in _spellings(key):
+            value = getattr(table, name, None)
+            if value is not None:
+                return _value(name, value, self.around)
+        return None
 
-    def needed(self, table: Table, place: Place, key: str) -> str | None:
-        value = self.referred(table, place, key)
-        if value is None:
-            accepted = type(table).model_fields[key].description
-            told = f" is missing: must be {accepted}, or {key}_env or {key}_file given"
-            self.problems.tell((*place, key), told)
-        return value
+    def _check_references(self, kind: type[Table], place: Place, values: Values) -> None:
+        """One of <key>, <key>_env and <key>_file, and not two."""
+        for key in [n.removesuffix("_env") for n in kind.model_fields if n.endswith("_env")]:
+            given = [name for name in _spellings(key) if name in values]
+            for name in given[1:]:
+                told = f": {given[0]} is there too: must be one of them"
+                self.problems.tell((*place, name), told)
+            if not given and key in kind.model_fields:
+                accepted = kind.model_fields[key].description
+                told = f" is missing: must be {accepted}, or given by {key}_env or {key}_file"
+                self.problems.tell((*place, key), told)
+
+
+def _spellings(key: str) -> tuple[str, str, str]:
+    return key, f"{key}_env", f"{key}_file"
+
+
+def _value(name: str, value: str, around: Surroundings) -> str:
+    if name.endswith("_env"):
+        return secret_of_variable(value, around)
+    return secret_of_file(value, around) if name.endswith("_file") else value

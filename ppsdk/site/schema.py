@@ -11,7 +11,7 @@ from ppsdk.site.checks import (
     check_broker,
     check_camera_url,
     check_folder,
-    check_label,
+    check_label_of,
     check_model,
     check_name,
     check_polygon_of,
@@ -36,13 +36,13 @@ SecretFile = Annotated[str, AfterValidator(check_secret_file)]
 CameraUrl = Annotated[str, AfterValidator(check_camera_url)]
 WebhookUrl = Annotated[str, AfterValidator(check_webhook)]
 BrokerUrl = Annotated[str, AfterValidator(check_broker)]
-Label = Annotated[str, AfterValidator(check_label)]
+Label = Annotated[str, AfterValidator(check_label_of)]
 SECRET = "the name of an environment variable"
 SECRET_FILE = "a file with nothing else in it"
 
 
 def _above_0(default: float | None, *, most: float, unit: str) -> Any:
-    told = f"a number of {unit}, more than 0 and at most {most:g}"
+    told = f"a number of {unit}, more than 0 and at most {most:.0f}"
     return Field(default, gt=0, le=most, allow_inf_nan=False, description=told)
 
 

@@ -165,8 +165,8 @@ def _webhook(reading: Reading, given: Values, spool: SpoolSetup | None) -> Webho
         return None
     _need(reading, place, "httpx", extra="webhook")
     url = _address(reading, table, place, origin_of)
-    secret = reading.referred(table, place, "secret")
-    token = reading.referred(table, place, "token")
+    secret = reading.referred(table, "secret")
+    token = reading.referred(table, "token")
     if url is None or spool is None:
         return None
     return WebhookSetup(url, secret, token, table.timeout_s, spool)
@@ -179,8 +179,8 @@ def _mqtt(reading: Reading, given: Values, spool: SpoolSetup | None) -> MqttSetu
         return None
     _need(reading, place, "paho", extra="mqtt")
     url = _address(reading, table, place, broker_of)
-    user = reading.referred(table, place, "user")
-    password = reading.referred(table, place, "password")
+    user = reading.referred(table, "user")
+    password = reading.referred(table, "password")
     if url is None or spool is None:
         return None
     ca_file = None if table.ca_file is None else reading.around.folder / table.ca_file
@@ -194,7 +194,7 @@ def _address(
     check: Callable[[str], object],
 ) -> str | None:
     """The url; one that is referred to has not been looked at yet."""
-    url = reading.needed(table, place, "url")
+    url = reading.referred(table, "url")
     if url is None:
         return None
     try:

@@ -65,13 +65,15 @@ class Picture:
 class Source(ABC):
     """A context manager and iterator of frames, all of the first one's size.
 
-    name: for messages and events, without credentials. live: times are those of capture.
+    name: for messages and events, without credentials. called: what the log calls it instead, if
+    anything. live: times are those of capture.
     started_at: wall-clock time of second 0 of a live source, None before it and for files.
     own_thread: `frames` may be run in a thread of its own; not so what an app iterates itself.
     counters: what it has read and lost so far.
     """
 
     name: str
+    called: str | None = None
     live: bool = False
     own_thread: bool = True
 
@@ -119,7 +121,7 @@ class Source(ABC):
         """Log a status, keep it, and hand it on."""
         now = datetime.now(timezone.utc).isoformat()
         status = self._status = StreamStatus(kind, self.name, at_s, now, reason)
-        log.warning("%s: %s: %s", self.name, kind, reason)
+        log.warning("%s: %s: %s", self.called or self.name, kind, reason)
         if self.on_status is not None:
             self.on_status(status)
 
