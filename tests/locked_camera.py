@@ -5,19 +5,25 @@ from __future__ import annotations
 import base64
 import threading
 import time
+from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import numpy as np
 from barcode import make_frame
+from numpy.typing import NDArray
 from stallserver import as_jpeg
 
 
 class LockedCamera:
     """`with LockedCamera("user:password") as camera:` serves MJPEG at camera.url to who says that.
 
-    asked: what those who came said, in clear; "" for nothing.
+    asked: what those who came said, in clear; "" for nothing. images: what it shows, 25 a second,
+    again and again; barcodes unless given.
     """
 
-    def __init__(self, credentials: str) -> None:
+    def __init__(self, credentials: str, images: Sequence[NDArray[np.uint8]] = ()) -> None:
+        images = images or [make_frame(number, 160, 120) for number in range(100)]
+        self._parts = [as_jpeg(image) for image in images]
         self.asked: list[str] = []
         self._over, owner = threading.Event(), self
 
@@ -48,7 +54,7 @@ class LockedCamera:
         start_s, number = time.monotonic(), 0
         try:
             while not self._over.wait(max(0.0, start_s + number / 25 - time.monotonic())):
-                part = as_jpeg(make_frame(number % 1024, 160, 120))
+                part = self._parts[number % len(self._parts)]
                 head = b"--f\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(part)
                 handler.wfile.write(head + part + b"\r\n")
                 number += 1
