@@ -28,6 +28,7 @@ from ppsdk.cli.shared import (
     threads_option,
 )
 from ppsdk.cli.sink_options import open_sinks, sink_options, tell_sinks
+from ppsdk.cli.site import refuse_others, run_site, site_options
 from ppsdk.cli.stderr import fail, tell
 from ppsdk.cli.termination import closed_at_sigterm
 from ppsdk.errors import VideoError
@@ -71,8 +72,9 @@ def classify(
 
 
 @click.command()
-@click.argument("sources", nargs=-1, required=True)
-@model_option
+@click.argument("sources", nargs=-1)
+@click.option("--model", "model_dir", type=PATH, help="Folder written by `ppsdk convert`.")
+@site_options
 @click.option("--length-s", type=SECONDS, help="Window, seconds; the model's own unless given.")
 @click.option("--stride-s", type=SECONDS, help="Time between windows, seconds.")
 @event_options
@@ -85,7 +87,10 @@ def classify(
 @precision_option
 def run(
     sources: tuple[str, ...],
-    model_dir: Path,
+    model_dir: Path | None,
+    config: Path | None,
+    check: bool,
+    state: Path | None,
     length_s: float | None,
     stride_s: float | None,
     show_options: bool,
@@ -102,7 +107,15 @@ def run(
     """Print the events of SOURCES (files, camera indices, URLs, folders of pictures) as JSON lines:
     as they start, go on, and end. A camera that is lost is opened again; stderr says so. Several
     take turns; one that fails does not stop the others. SIGTERM ends what goes on, and exits 0.
+    With --config, a file says all of it, and SIGHUP reads it again.
     """
+    if config is not None:
+        refuse_others(click.get_current_context())
+        return run_site(config, check=check, state=state)
+    if model_dir is None or not sources or check or state is not None:
+        raise click.UsageError(
+            "must be SOURCES and --model, or --config and maybe --check, --state"
+        )
     from ppsdk.sources import LiveOptions, open_source
 
     wanted = stream_options(sources, rois, fps=fps, realtime=realtime)
@@ -125,7 +138,7 @@ def run(
             )
         )
         metrics = stack.enter_context(open_metrics(streams, sinks, recognizer.labels))
-        stack.enter_context(closed_at_sigterm(streams))
+        stack.enter_context(closed_at_sigterm(streams.close))
         try:
             for event in streams.events(options=options):
                 sinks(event)
