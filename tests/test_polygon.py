@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ppsdk.errors import VideoError
@@ -60,6 +60,7 @@ def test_positions_are_those_of_the_pixels_that_the_network_sees(size, roi):
     assert np.abs(crop[..., 1] - 255 * ys[:, None]).max() <= 2
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(*[st.integers(0, 16).map(lambda n: n / 16)] * 2), min_size=3, max_size=7),
     st.tuples(*[st.integers(0, 15).map(lambda n: (n + 0.5) / 16)] * 2),

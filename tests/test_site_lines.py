@@ -4,7 +4,7 @@ import json
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ppsdk.site.lines import line_of, read_toml
@@ -145,6 +145,7 @@ VALUES = st.recursive(
 TABLES = st.lists(st.tuples(KEYS, st.dictionaries(KEYS, VALUES, max_size=3)), max_size=4)
 
 
+@settings(deadline=None)
 @given(TABLES)
 def test_of_any_text_every_key_has_the_line_that_it_was_written_in(tables):
     """Tables [[name]], each time anew, with keys one after the other."""

@@ -1,9 +1,13 @@
 """A site's file: what it says, and all that is wrong with it, told by its lines."""
 
 import json
+import tempfile
+from pathlib import Path
 
 import pytest
 from certificates import make_certificate
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_cli import assert_refused, run
 
 from ppsdk import EventOptions
@@ -12,6 +16,16 @@ from ppsdk.event_options import write_options
 from ppsdk.sinks import Certificates
 from ppsdk.site.load import load_site
 from ppsdk.site.problems import SiteError
+from ppsdk.site.schema import (
+    CameraTable,
+    ClassTable,
+    EventsTable,
+    MqttTable,
+    SinksTable,
+    SiteTable,
+    SpoolTable,
+    WebhookTable,
+)
 
 LABELS = "idle, insert, loosen, pick, place, remove, tighten"
 
@@ -341,3 +355,43 @@ ca_file = "camera.pem"
     assert "sesame" not in repr(site)
     with pytest.raises(SiteError, match="site.toml:7: sinks.mqtt: .*with another password"):
         load_site(file, environ={"KEY": "wrong"})
+
+
+NUMBERS = st.sampled_from(["0", "-1", "0.5", "2", "nan", "inf", "99999999999999999999", "1e300"])
+STRINGS = st.sampled_from(
+    ["", "pick", "0", "rtsp://u:hunter2@b/1", "a\nb", "x\0y", "http://b", "ä"]
+)
+ODD = st.recursive(
+    st.one_of(NUMBERS, STRINGS.map(json.dumps), st.sampled_from(["true", "07:32:00", "[]", "{}"])),
+    lambda parts: st.one_of(
+        st.lists(parts, max_size=3).map(lambda items: "[" + ", ".join(items) + "]"),
+        parts.map(lambda part: '{ "a b" = ' + part + " }"),
+    ),
+    max_leaves=4,
+)
+TABLES = {
+    "[events]": EventsTable,
+    "[[cameras]]": CameraTable,
+    "[cameras.events]": EventsTable,
+    "[cameras.events.per_class.pick]": ClassTable,
+    "[sinks]": SinksTable,
+    "[sinks.webhook]": WebhookTable,
+    "[sinks.mqtt]": MqttTable,
+    "[sinks.spool]": SpoolTable,
+}
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_whatever_is_in_the_file_each_problem_is_a_line(data):
+    """And all that is one key's fault is told of that key's line."""
+    lines = []
+    for header, kind in {"": SiteTable, **TABLES}.items():
+        keys = data.draw(st.lists(st.sampled_from(sorted(kind.model_fields)), unique=True))
+        nested = ["per_class"] + [header.strip("[]").rpartition(".")[2] for header in TABLES]
+        lines += [header] if header else []
+        lines += [f"{key} = {data.draw(ODD)}" for key in keys if key not in nested]
+    with tempfile.TemporaryDirectory() as folder:
+        for number, (line, what) in enumerate(problems_of(Path(folder), "\n".join(lines))):
+            assert 1 <= line <= len(lines) and what, number
+            assert "hunter2" not in what and "no TOML" not in what

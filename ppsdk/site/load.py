@@ -70,6 +70,8 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[Place, int]]:
         raise SiteError([f"{file}: cannot read it ({what})"]) from None
     try:
         return read_toml(text)
+    except RecursionError:
+        raise SiteError([f"{file}:1: no TOML: its values are nested too deeply"]) from None
     except ValueError as error:
         found = re.fullmatch(
             r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", str(error)

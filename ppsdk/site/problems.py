@@ -16,6 +16,8 @@ from ppsdk.site.schema import Table
 
 # What may have a secret in it by mistake is not shown.
 _QUIET = re.compile(r"url|\w+_env|\w+_file")
+# An address in the place of a path, in which two slashes are one.
+_USER = re.compile(r"(:/+)[^\s/@]*@")
 _QUIET_VALUE = re.compile(r"[{]|:.*@")
 
 
@@ -36,9 +38,9 @@ class Problems:
 
     def tell(self, place: Place, what: str) -> None:
         """what: begins with a colon, or goes on behind the name of the key."""
-        name = ".".join(key for key in place if isinstance(key, str))
+        name = ".".join(_as_key(key) for key in place if isinstance(key, str))
         line = line_of(place, self._lines)
-        text = f"{self._file}:{line}: {name}{what}"
+        text = _USER.sub(r"\1", " ".join(f"{self._file}:{line}: {name}{what}".split()))
         if (line, text) not in self._told:
             self._told.append((line, text))
 
@@ -56,6 +58,11 @@ class Problems:
     def raise_all(self) -> None:
         if self._told:
             raise SiteError([text for _, text in sorted(self._told, key=lambda told: told[0])])
+
+
+def _as_key(key: str) -> str:
+    """As it is written in TOML."""
+    return key if re.fullmatch(r"[\w-]+", key) else json.dumps(key, ensure_ascii=False)
 
 
 def _what(kind: type[Table], values: Any, details: ErrorDetails) -> str:

@@ -101,7 +101,7 @@ class RunningSite:
                     self._changeables[kind] = Changeable(setup, going_on=set(self._going_on))
                     self.sinks.add(self._changeables[kind])
             except (OSError, ValueError) as error:
-                log.error("sink %s stays as it was: %s", kind, error)
+                log.error("sink %s %s: %s", kind, "stays" if known else "does not open", error)
             else:
                 yield f"{'another' if known else 'new'} sink {kind}"
 

@@ -72,6 +72,8 @@ def check_source(ref: str) -> None:
     one. Nothing is opened but files.
     """
     if _URL.match(ref):
+        if ref.partition("://")[2][:1] in ("", "/", "?", "#"):
+            raise VideoError(f"{without_credentials(ref)}: has no host")
         return
     if "://" in ref:
         raise VideoError(
