@@ -167,6 +167,18 @@ def stream_options(labels: Sequence[str], *, stride_s: float) -> EventOptions:
     )
 
 
+def overridden(options: EventOptions, given: Mapping[str, Any]) -> EventOptions:
+    """With what is given in place of the same options. Raises ValueError for what contradicts."""
+    given = dict(given)
+    if "on_threshold" in given and "off_threshold" not in given:
+        # The other one may be above it.
+        on, off = given["on_threshold"], options.off_threshold
+        given["off_threshold"] = on if off is None else min(off, on)
+    if given.get("per_window", options.per_window):
+        given.pop("off_threshold", None)
+    return replace(options, **given)
+
+
 def read_options(file: Path) -> EventOptions:
     """Raises ValueError, naming the file, for one that has no such options."""
     try:

@@ -48,6 +48,12 @@ class ModelFacts:
     calibration_clips: int = 0
     calibrated_with: tuple[str, ...] = ()
 
+    def stride_in_use_s(self, length_s: float | None, stride_s: float | None) -> float:
+        """Of windows for which these are given; a length with no stride keeps the overlap."""
+        if stride_s is not None:
+            return stride_s
+        return self.stride_s * (1.0 if length_s is None else length_s / self.length_s)
+
     def to_rt_info(self) -> dict[str, str]:
         """Every fact as a JSON text: rt_info values come back as strings, whatever goes in."""
         facts = {name: json.dumps(getattr(self, name)) for name in self.__dataclass_fields__}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import islice
 
+from ppsdk.event_options import EventOptions
 from ppsdk.motion import MotionGate
 from ppsdk.records import Clip, Image, WindowScores
 from ppsdk.sampling import WindowCutter
@@ -41,7 +42,7 @@ class Feed:
 
     Opening and reading take place in their own threads, told of by `ready`; `stop` may be called
     in any; all else is for the one that takes the clips.
-    turn: when it was last given one.
+    turn: when it was last given one. events: its own options, if any.
     """
 
     def __init__(
@@ -50,8 +51,10 @@ class Feed:
         opener: Callable[[], Source],
         windowing: Windowing,
         ready: threading.Condition,
+        *,
+        events: EventOptions | None = None,
     ) -> None:
-        self.name = name
+        self.name, self.events = name, events
         self.turn = -1
         self.source: Source | None = None
         self.error: str | None = None
@@ -69,6 +72,11 @@ class Feed:
     @property
     def readers(self) -> list[Reader[Kept] | Reader[Source]]:
         return [self._opening] if self._reader is None else [self._opening, self._reader]
+
+    @property
+    def stride_s(self) -> float:
+        grid = self._windowing.grid
+        return grid.stride_segments * grid.segment_s
 
     @property
     def live(self) -> bool:
@@ -147,7 +155,9 @@ class Feed:
 
     def statistics(self) -> StreamStatistics:
         counters = self.source.counters if self.source else StreamCounters()
-        state: StreamState = "running" if self._reader else "opening"
+        state: StreamState = "opening"
+        if self._reader and self.source:
+            state = self.source.trouble or "running"
         if self._finished:
             state = "failed" if self.error else "ended"
         with self._ready:

@@ -160,9 +160,9 @@ class _Uncut:
         return self._network.logits(crops)
 
 
-def load_model(model_dir: str | PathLike[str]) -> tuple[ov.Model, ModelFacts]:
-    """Read and check model.xml, model.bin; ModelError where missing, foreign or damaged."""
-    xml, weights = Path(model_dir) / "model.xml", Path(model_dir) / "model.bin"
+def read_facts(model_dir: str | PathLike[str]) -> ModelFacts:
+    """What a model says of itself; ModelError where a file is missing, foreign or damaged."""
+    xml, weights = _files(model_dir)
     try:
         for file in (xml, weights):
             if not file.is_file():
@@ -179,6 +179,13 @@ def load_model(model_dir: str | PathLike[str]) -> tuple[ov.Model, ModelFacts]:
             f"{weights}: damaged or of another model: sha256 {digest[:12]}..., "
             f"model.xml says {str(texts.get('bin_sha256'))[:12]}..."
         )
+    return facts
+
+
+def load_model(model_dir: str | PathLike[str]) -> tuple[ov.Model, ModelFacts]:
+    """Read and check model.xml, model.bin; ModelError where missing, foreign or damaged."""
+    facts = read_facts(model_dir)
+    xml, weights = _files(model_dir)
     try:
         core = ov.Core()
         # Mapped weights would change under a running model when the file is replaced.
@@ -243,6 +250,10 @@ def file_sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _files(model_dir: str | PathLike[str]) -> tuple[Path, Path]:
+    return Path(model_dir) / "model.xml", Path(model_dir) / "model.bin"
 
 
 def _config(

@@ -15,8 +15,8 @@ _MOST_SKIPPED = 0.1
 
 
 class OverloadWatch:
-    """Tells when windows of live streams are passed over because others take too long, and when no
-    more are.
+    """Tells when windows of live streams of one stride are passed over because others take too
+    long, and when no more are.
 
     overloaded: now. stretch: how many times as far apart as asked windows came of late.
     """
@@ -53,3 +53,35 @@ class OverloadWatch:
         most = 0.0 if was_overloaded else _MOST_SKIPPED * (given + skipped)
         self.overloaded = skipped > most
         return self.overloaded != was_overloaded
+
+
+class OverloadWatches:
+    """One watch for each stride: those with a short one are the first to show overload, and there
+    need not be any. overloaded: one of them is. stretch: of the one that fares worst.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._of_stride: dict[float, OverloadWatch] = {}
+        self.overloaded = False
+
+    @property
+    def stretch(self) -> float:
+        return max((watch.stretch for watch in self._of_stride.values()), default=1.0)
+
+    def note_given(self, stride_s: float) -> None:
+        self._watch(stride_s).note_given()
+
+    def note_skipped(self, stride_s: float, windows: int) -> None:
+        self._watch(stride_s).note_skipped(windows)
+
+    def changed(self) -> bool:
+        """Whether `overloaded` has changed; to be asked now and then."""
+        was_overloaded = self.overloaded
+        for watch in self._of_stride.values():
+            watch.changed()
+        self.overloaded = any(watch.overloaded for watch in self._of_stride.values())
+        return self.overloaded != was_overloaded
+
+    def _watch(self, stride_s: float) -> OverloadWatch:
+        return self._of_stride.setdefault(stride_s, OverloadWatch(stride_s, self._clock))

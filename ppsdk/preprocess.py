@@ -50,21 +50,36 @@ def crop_for_model(image: Image, *, image_size: int = 224, short_side: int = 256
     return centre_crop(scale_for_model(image, short_side=short_side), image_size)
 
 
+def view_of(
+    height: int, width: int, *, roi: Roi | None, image_size: int = 224, short_side: int = 256
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of a picture of that size, what `cut_roi` and `crop_for_model` leave: where the middles of
+    its columns and of its rows are, float64 (image_size,) each, in fractions of the whole picture.
+    """
+    x0, x1 = (0, width) if roi is None else _pixel_span(roi[0], roi[2], width)
+    y0, y1 = (0, height) if roi is None else _pixel_span(roi[1], roi[3], height)
+    across, down = _scaled_size(x1 - x0, y1 - y0, short_side)
+    middles = np.arange(image_size) + 0.5
+    xs = x0 + (middles + _offset(across, image_size)) * (x1 - x0) / across
+    ys = y0 + (middles + _offset(down, image_size)) * (y1 - y0) / down
+    return xs / width, ys / height
+
+
 def centre_crop(image: Image, image_size: int) -> Image:
     """uint8 (H, W, 3), both sides image_size or more -> (image_size, image_size, 3)."""
     height, width = image.shape[:2]
-    left, top = round((width - image_size) / 2), round((height - image_size) / 2)
+    left, top = _offset(width, image_size), _offset(height, image_size)
     return np.ascontiguousarray(image[top : top + image_size, left : left + image_size])
 
 
 def scale_for_model(image: Image, *, short_side: int = 256) -> Image:
     """uint8 (H, W, 3) -> the same stretched to 4:3 or 3:4, unless its short side fits already."""
     height, width = image.shape[:2]
-    if min(height, width) == short_side:
+    size = _scaled_size(width, height, short_side)
+    if size == (width, height):
         return image
     # Pillow's bilinear is antialiased; cv2.INTER_LINEAR is not and moves the logits.
     picture = PillowImage.fromarray(np.ascontiguousarray(image))
-    size = _scaled_size(width, height, short_side)
     return np.asarray(picture.resize(size, PillowImage.Resampling.BILINEAR))
 
 
@@ -80,9 +95,17 @@ def normalize(
 
 
 def _scaled_size(width: int, height: int, short_side: int) -> tuple[int, int]:
-    """The size it is stretched to: always 4:3 or 3:4, whatever the picture's own aspect."""
+    """The size it is stretched to: 4:3 or 3:4, whatever the picture's own aspect, unless its short
+    side fits already.
+    """
+    if min(width, height) == short_side:
+        return width, height
     long_side = short_side * 4 // 3
     return (long_side, short_side) if width > height else (short_side, long_side)
+
+
+def _offset(size: int, image_size: int) -> int:
+    return round((size - image_size) / 2)
 
 
 def _pixel_span(low: float, high: float, size: int) -> tuple[int, int]:

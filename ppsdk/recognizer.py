@@ -21,7 +21,8 @@ from ppsdk.feed import Windowing
 from ppsdk.memory import limit_arenas
 from ppsdk.model import Network, Precision
 from ppsdk.motion import MotionGate
-from ppsdk.preprocess import check_roi, crop_for_model, cut_roi
+from ppsdk.polygon import PolygonMask
+from ppsdk.preprocess import check_roi, crop_for_model, cut_roi, view_of
 from ppsdk.records import ActionEvent, Clip, Frame, Image, NoWindow, Roi, WindowScores
 from ppsdk.sampling import Sampling, check_sampling
 from ppsdk.sources import Decoder, LiveOptions, Source, SourceRef, open_source
@@ -222,11 +223,12 @@ class Recognizer:
         context manager. `add` and `remove` change the streams, `statistics` says how each fares,
         `events` gives events instead.
 
-        sources: each as for `windows`, or `StreamOptions` for a name, a region of interest, fps or
-        real time. All are opened and read in threads of their own, iterables too; an open source
-        tells its own statuses. length_s, stride_s: as for `windows`. live: time-outs of cameras.
-        still_below: grey levels, 0 to 255; a window that looks like the last one computed, to less
-        than that, has its scores, and is counted (see `MotionGate`). Off unless given.
+        sources: each as for `windows`, or `StreamOptions` for what is its own: a name, a region of
+        interest, a window, event options. All are opened and read in threads of their own,
+        iterables too; an open source tells its own statuses. length_s, stride_s: as for `windows`.
+        live: time-outs of cameras. still_below: grey levels, 0 to 255; a window that looks like the
+        last one computed, to less than that, has its scores, and is counted (see `MotionGate`). Off
+        unless given.
         on_status: called with each `StreamStatus`, in whichever thread it comes about.
 
         A file gives every window. A camera gives the newest one at each of its turns: where time
@@ -237,13 +239,17 @@ class Recognizer:
         """
         grid = self._grid(length_s, stride_s)
 
-        def new_windowing(roi: Roi | None) -> Windowing:
-            gate = None if still_below is None else MotionGate(still_below)
-            crop = partial(self._crop_roi, roi)
-            return Windowing(grid, crop, self._stream_scorer(grid), gate)
+        def new_windowing(own: StreamOptions) -> Windowing:
+            if own.events is not None:
+                own.events.check_labels(self.labels)
+            cut = grid
+            if own.length_s is not None or own.stride_s is not None:
+                cut = self._grid(_own(own.length_s, length_s), _own(own.stride_s, stride_s))
+            below = _own(own.still_below, still_below)
+            gate = None if below is None else MotionGate(below)
+            return Windowing(cut, self._shrink(own), self._stream_scorer(cut), gate)
 
-        stride_s = grid.stride_segments * grid.segment_s
-        streams = Streams(new_windowing, stride_s=stride_s, live=live, on_status=on_status)
+        streams = Streams(new_windowing, live=live, on_status=on_status)
         try:
             for source in sources:
                 streams.add(source)
@@ -279,6 +285,21 @@ class Recognizer:
             return self._scores(clip, scorer.logits(clip.images, clip.frame_indices))
 
         return score
+
+    def _shrink(self, own: StreamOptions) -> Callable[[Image], Image]:
+        crop = partial(self._crop_roi, own.roi)
+        if own.polygon is None:
+            return crop
+        facts = self.facts
+        sizes = {"image_size": facts.image_size, "short_side": facts.short_side}
+        colour = [255 * value for value in facts.mean]
+        mask = PolygonMask(own.polygon, partial(view_of, roi=own.roi, **sizes), colour=colour)
+
+        def shrink(image: Image) -> Image:
+            height, width = image.shape[:2]
+            return mask.paint(crop(image), height=height, width=width)
+
+        return shrink
 
     def _crop_roi(self, roi: Roi | None, image: Image) -> Image:
         return self._crop(cut_roi(image, roi))
@@ -322,3 +343,7 @@ def _only_windows(
         for item in items:
             if isinstance(item, WindowScores):
                 yield item
+
+
+def _own(value: float | None, of_all: float | None) -> float | None:
+    return of_all if value is None else value

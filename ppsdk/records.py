@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
 Roi = tuple[float, float, float, float]
+Polygon = Sequence[Sequence[float]]
 Phase = Literal["start", "update", "end"]
 # over: its scores fell, or another class took over. gap: no windows for a while (a camera that is
 # lost), or times that jumped back. end: of the stream. error: the stream broke. interrupted: the

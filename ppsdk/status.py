@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -50,6 +51,11 @@ class StreamStatus:
             "time": self.time,
             "reason": self.reason,
         }
+
+    def log(self, log: logging.Logger, level: int = logging.WARNING) -> None:
+        """In one line, with its values as `extra`."""
+        line = f"{self.source}: {self.kind}: {self.reason}"
+        log.log(level, "%s", line, extra=self.to_dict(), stacklevel=2)
 
 
 @dataclass

@@ -14,8 +14,8 @@ from functools import partial
 from ppsdk.event_options import EventOptions
 from ppsdk.events import EventDetector
 from ppsdk.feed import Feed, Windowing
-from ppsdk.overload import OverloadWatch
-from ppsdk.records import ActionEvent, EndedBy, NoWindow, Roi, WindowScores
+from ppsdk.overload import OverloadWatches
+from ppsdk.records import ActionEvent, EndedBy, NoWindow, WindowScores
 from ppsdk.sources import LiveOptions, SourceRef
 from ppsdk.sources.protocol import OnStatus
 from ppsdk.sources.reader import close_all
@@ -48,9 +48,8 @@ class Streams(Iterator[StreamWindow]):
 
     def __init__(
         self,
-        new_windowing: Callable[[Roi | None], Windowing],
+        new_windowing: Callable[[StreamOptions], Windowing],
         *,
-        stride_s: float,
         live: LiveOptions | None,
         on_status: OnStatus | None,
     ) -> None:
@@ -62,28 +61,29 @@ class Streams(Iterator[StreamWindow]):
         self._past: dict[str, StreamStatistics] = {}
         self._closed = False
         self._start_s = self._looked_s = time.monotonic()
-        self._watch = OverloadWatch(stride_s)
+        self._watches = OverloadWatches()
         self._turns = 0
         self.overloads = 0
         self._items = self._windows()
 
-    def add(self, source: SourceRef | StreamOptions) -> str:
+    def add(self, source: SourceRef | StreamOptions, *, replace: bool = False) -> str:
         """One more stream, opened behind the scenes: what cannot be opened fails by itself.
 
-        Returns its name. Raises ValueError where a stream of that name is there already; one that
-        has ended, or failed, gives way.
+        Returns its name. Raises ValueError where a stream of that name is there already, unless it
+        is to be replaced; one that has ended, or failed, gives way.
         """
         options = source if isinstance(source, StreamOptions) else StreamOptions(source)
         name = options.called
         with self._ready:
-            self._refuse_another(name)
-        windowing = self._new_windowing(options.roi)
+            self._refuse_another(name, replace=replace)
+        windowing = self._new_windowing(options)
         with self._ready:
-            self._refuse_another(name)
-            self._past.pop(name, None)
+            self._refuse_another(name, replace=replace)
+            replaced = self._take_away(name)
             opener = partial(options.open, self._live, self._on_status)
-            self._feeds[name] = Feed(name, opener, windowing, self._ready)
+            self._feeds[name] = Feed(name, opener, windowing, self._ready, events=options.events)
             self._ready.notify_all()
+        _close(replaced)
         return name
 
     def remove(self, name: str) -> None:
@@ -94,14 +94,9 @@ class Streams(Iterator[StreamWindow]):
             if name not in self._feeds and name not in self._past:
                 there = ", ".join([*self._feeds, *self._past]) or "none"
                 raise ValueError(f"no stream {name!r}: there are {there}")
-            self._past.pop(name, None)
-            feed = self._feeds.pop(name, None)
-            if feed is not None:
-                feed.closed = True
-                self._removed.append(feed)
-                self._ready.notify_all()
-        if feed is not None:
-            _close([feed])
+            removed = self._take_away(name)
+            self._ready.notify_all()
+        _close(removed)
 
     def statistics(self) -> dict[str, StreamStatistics]:
         """Of each stream, by name; those that have ended or failed are there until `remove`."""
@@ -109,10 +104,16 @@ class Streams(Iterator[StreamWindow]):
             now = {name: feed.statistics() for name, feed in self._feeds.items()}
             return {**self._past, **now}
 
+    @property
+    def overloaded(self) -> bool:
+        """Whether live streams get fewer windows than asked; `overloads` counts how often."""
+        return self._watches.overloaded
+
     def events(self, *, options: EventOptions | None = None) -> Generator[ActionEvent, None, None]:
         """Events instead of windows, as `Recognizer.events` gives them for one stream, each with
-        the name of its stream as source. What is open when a stream ends, fails, is removed or
-        lost, or at `close` or Ctrl-C, is closed and given.
+        the name of its stream as source. options: for streams that have none of their own. What is
+        open when a stream ends, fails, is removed or lost, or at `close` or Ctrl-C, is closed and
+        given.
         """
         open_streams: dict[Feed, EventDetector] = {}
         try:
@@ -184,12 +185,12 @@ class Streams(Iterator[StreamWindow]):
             feeds = list(self._feeds.values())
         for feed in feeds:
             try:
-                self._watch.note_skipped(feed.pull())
+                self._watches.note_skipped(feed.stride_s, feed.pull())
             except Exception as error:  # whatever it is, the other streams go on
                 reason = feed.fail(error)
                 at_s = feed.source.counters.newest_s if feed.source else 0.0
                 self._tell("failed", feed.name, at_s, reason)
-        if self._watch.changed():
+        if self._watches.changed():
             self._tell_overload(sum(feed.live for feed in feeds))
         return feeds
 
@@ -215,7 +216,7 @@ class Streams(Iterator[StreamWindow]):
         self._turns += 1
         feed.turn = self._turns
         if feed.live:
-            self._watch.note_given()
+            self._watches.note_given(feed.stride_s)
         return feed.give()
 
     def _wait(self) -> bool:
@@ -226,30 +227,40 @@ class Streams(Iterator[StreamWindow]):
                 self._ready.wait(_LOOK_S)
             return bool(self._feeds or self._removed)
 
-    def _refuse_another(self, name: str) -> None:
+    def _take_away(self, name: str) -> list[Feed]:
+        """The stream of that name, if there is one, to be closed."""
+        self._past.pop(name, None)
+        feed = self._feeds.pop(name, None)
+        if feed is None:
+            return []
+        feed.closed = True
+        self._removed.append(feed)
+        return [feed]
+
+    def _refuse_another(self, name: str, *, replace: bool) -> None:
         if self._closed:
             raise ValueError(f"stream {name!r} comes too late: the streams are closed")
-        if name in self._feeds:
+        if name in self._feeds and not replace:
             raise ValueError(f"two streams are called {name!r}: give each a name of its own")
 
     def _tell_overload(self, num_live: int) -> None:
         kind: StatusKind = "relieved"
         reason = "every window is computed again"
-        if self._watch.overloaded:
+        if self._watches.overloaded:
             kind = "overloaded"
             self.overloads += 1
             reason = (
-                f"windows of the {num_live} live streams come {self._watch.stretch:.1f} times as "
+                f"windows of the {num_live} live streams come {self._watches.stretch:.1f} times as "
                 "far apart as asked"
             )
         self._tell(kind, ALL, time.monotonic() - self._start_s, reason)
 
     def _tell(self, kind: StatusKind, source: str, at_s: float, reason: str) -> None:
-        level = logging.ERROR if kind == "failed" else logging.WARNING
-        log.log(level, "%s: %s: %s", source, kind, reason)
+        now = datetime.now(timezone.utc).isoformat()
+        status = StreamStatus(kind, source, at_s, now, reason)
+        status.log(log, logging.ERROR if kind == "failed" else logging.WARNING)
         if self._on_status is not None:
-            now = datetime.now(timezone.utc).isoformat()
-            self._on_status(StreamStatus(kind, source, at_s, now, reason))
+            self._on_status(status)
 
 
 def _new_detector(feed: Feed, scores: WindowScores, options: EventOptions | None) -> EventDetector:
@@ -258,7 +269,7 @@ def _new_detector(feed: Feed, scores: WindowScores, options: EventOptions | None
         scores.labels,
         source=feed.name,
         started_at=lambda: source.started_at if source else None,
-        options=options,
+        options=feed.events or options,
     )
 
 

@@ -7,10 +7,10 @@ import threading
 import time
 
 import pytest
+from certificates import make_certificate
 from paho.mqtt import client as paho
 
 USER, PASSWORD = "camera", "correct horse"
-CERTIFICATE = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
 
 
 def need_mosquitto():
@@ -20,9 +20,12 @@ def need_mosquitto():
 
 
 class Broker:
-    """Wants USER and PASSWORD; what it has for those who listen survives `stop` and `start`."""
+    """Wants USER and PASSWORD; what it has for those who listen survives `stop` and `start`.
 
-    def __init__(self, folder, *, tls=False):
+    tls: has a certificate. client_cert: who connects must show this one.
+    """
+
+    def __init__(self, folder, *, tls=False, client_cert=None):
         self._program, self._folder = need_mosquitto(), folder
         with socket.socket() as found:
             found.bind(("127.0.0.1", 0))
@@ -35,12 +38,10 @@ class Broker:
             *("persistence true", f"persistence_location {folder}/", "log_type error"),
         ]
         if tls:
-            self.ca_file = folder / "certificate"
-            names = ["-addext", "subjectAltName=DNS:localhost"]
-            files = ["-keyout", folder / "key", "-out", self.ca_file]
-            command = [*CERTIFICATE.split(), *names, *files]
-            subprocess.run(command, check=True, capture_output=True)
-            lines += [f"certfile {self.ca_file}", f"keyfile {folder}/key"]
+            self.ca_file, key = make_certificate(folder, "broker")
+            lines += [f"certfile {self.ca_file}", f"keyfile {key}"]
+        if client_cert is not None:
+            lines += [f"cafile {client_cert}", "require_certificate true"]
         (folder / "config").write_text("\n".join(lines) + "\n")
 
     def start(self):

@@ -15,7 +15,9 @@ import threading
 import time
 from contextlib import suppress
 
+import numpy as np
 from barcode import make_frame
+from numpy.typing import NDArray
 from PIL import Image
 
 HEADER = b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=f\r\n\r\n"
@@ -104,6 +106,10 @@ class Camera:
             pass
 
     def _jpeg(self, number: int) -> bytes:
-        data = io.BytesIO()
-        Image.fromarray(make_frame(number % 1024, *self.size)).save(data, "JPEG", quality=80)
-        return data.getvalue()
+        return as_jpeg(make_frame(number % 1024, *self.size))
+
+
+def as_jpeg(image: NDArray[np.uint8]) -> bytes:
+    data = io.BytesIO()
+    Image.fromarray(image).save(data, "JPEG", quality=80)
+    return data.getvalue()

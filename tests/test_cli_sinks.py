@@ -2,18 +2,26 @@
 
 import csv
 import json
+import os
 import signal
 import subprocess
 import sys
+import threading
+from contextlib import contextmanager
 
+import click
 import numpy as np
 import pytest
+from action_records import many, record
 from broker import PASSWORD, USER, Broker, Listener
+from certificates import make_certificate
 from conftest import SYNTH
 from PIL import Image
 from test_cli import assert_refused, run
 from test_spool import wait_for
 from webhook_server import WebhookServer
+
+from ppsdk.cli.sink_options import open_sinks, sink_options
 
 FILM = SYNTH / "base_64.mp4"
 
@@ -60,12 +68,79 @@ def test_files_are_rotated(command, tmp_path):
     assert len(texts) > 1 and done.returncode == 0
 
 
+@contextmanager
+def sinks_of(*arguments):
+    """Those that `run` opens with these options."""
+    context = sink_options(click.Command("run", callback=lambda: None)).make_context(
+        "run", [str(argument) for argument in arguments]
+    )
+    with context:
+        with open_sinks() as sinks:
+            yield sinks
+
+
+@pytest.mark.parametrize(
+    "bound, reason", [("--spool-mb=0.001", "too_many"), ("--spool-days=1e-9", "too_old")]
+)
+def test_a_spool_has_bounds(tmp_path, bound, reason):
+    """Of 50 records, of 200 bytes or more, while the peer takes none."""
+    there = threading.Event()
+    options = ("--spool", tmp_path / "spool", bound)
+    with WebhookServer(lambda number: 200 if there.is_set() else 500) as server:
+        with sinks_of("--webhook", server.url, *options) as sinks:
+            (sink,) = sinks.sinks
+            for event in many(50):
+                sinks(event)
+            wait_for(lambda: sinks.counts()[sink.name].taken == 50)
+            counts = sink.counts()
+            there.set()
+    assert getattr(counts, reason) == counts.dropped == 50 - counts.waiting > 40
+    assert 0 < len(server.taken) == counts.waiting
+
+
+def test_fsync_is_for_files_and_spools(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda file, fsync=os.fsync: synced.append(fsync(file)))
+    files = ("--jsonl", tmp_path / "events.jsonl", "--csv", tmp_path / "events.csv")
+    for arguments, times, level in (((), 0, 1), (("--fsync",), 12, 2)):  # NORMAL, FULL
+        with WebhookServer() as server:
+            spool = ("--webhook", server.url, "--spool", tmp_path / "spool")
+            with sinks_of(*files, *spool, *arguments) as sinks:
+                database = sinks.sinks[2]._spool._database
+                assert database.execute("PRAGMA synchronous").fetchone() == (level,)
+                for event in many(6):
+                    sinks(event)
+        assert len(synced) == times
+
+
+def test_a_broker_and_a_web_server_with_certificates_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("PPSDK_MQTT_USER", USER)
+    monkeypatch.setenv("PPSDK_MQTT_PASSWORD", PASSWORD)
+    monkeypatch.setenv("PPSDK_MQTT_KEY_PASSWORD", "sesame")
+    own, key = make_certificate(tmp_path, "camera", password="sesame")
+    server = make_certificate(tmp_path, "server")
+    with Broker(tmp_path, tls=True, client_cert=own) as broker:
+        with WebhookServer(certificate=server) as web:
+            mqtt = ("--mqtt", f"mqtts://localhost:{broker.port}", "--mqtt-ca", broker.ca_file)
+            mqtt += ("--mqtt-cert", own, "--mqtt-key", key)
+            webhook = ("--webhook", web.url, "--webhook-ca", server[0])
+            with sinks_of(*mqtt, *webhook, "--spool", tmp_path / "spool") as sinks:
+                sinks(record())
+    assert [sink.counts().waiting for sink in sinks.sinks] == [0, 0]
+    assert [count.taken for count in sinks.counts().values()] == [1, 1]
+
+
 def test_sinks_are_refused_in_one_line(command, monkeypatch):
     assert_refused(run(*command, "--jsonl", "none/events.jsonl"), "none/events.jsonl")
     done = run(*command, "--jsonl", "events", "--csv", "events")
     assert_refused(done, "events: is being written already")
     assert_refused(run(*command, "--webhook", "host/s3cret"), "the webhook's URL must be http")
     assert_refused(run(*command, "--mqtt", "mqtt://me:s3cret@host"), "must be without")
+    done = run(*command, "--mqtt", "mqtts://host", "--mqtt-ca", "none.pem")
+    assert_refused(done, "none.pem: no certificates to trust")
+    done = run(*command, "--mqtt", "mqtts://host", "--mqtt-key", "none.pem")
+    assert_refused(done, "none.pem: is a key without a certificate")
+    assert_refused(run(*command, "--spool-mb", 0), "--spool-mb", code=2)
     monkeypatch.setenv("PPSDK_MQTT_PASSWORD_FILE", "none")
     assert_refused(run(*command, "--mqtt", "mqtt://host"), "PPSDK_MQTT_PASSWORD_FILE: cannot read")
 

@@ -1,14 +1,23 @@
 """Every script in examples/ runs."""
 
+import contextlib
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 
 import pytest
 from conftest import HERE, SYNTH
+from locked_camera import LockedCamera
+from test_spool import wait_for
+from webhook_server import WebhookServer
+
+from ppsdk.demo.render import Scene
+from ppsdk.demo.run import BUNDLED
+from ppsdk.sinks.webhook import signature
 
 EXAMPLES = HERE.parent / "examples"
 
@@ -116,6 +125,75 @@ def test_ten_clips_of_an_action_are_enough(tmp_path):
     (clips / "manifest.csv").write_text("\n".join(rows))
     told = own_actions(tmp_path, "--clips", clips, timeout=900)
     assert told.group(2) == "80" and int(told.group(1)) >= 85
+
+
+UNIT = (EXAMPLES / "site" / "ppsdk.service").read_text("utf-8")
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path):
+    """But for its program, which is not there."""
+    unit = tmp_path / "ppsdk.service"
+    unit.write_text(UNIT.replace("/opt/ppsdk/bin/ppsdk", "/bin/true"), "utf-8")
+    done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="has no SIGTERM to catch")
+def test_the_site_with_two_cameras_runs_as_its_unit_says(tmp_path):
+    """Both show a rendered bench where a nut is loosened in the first five seconds."""
+    images = [frame.image for frame in Scene.from_seed("demo", 4711, 6.0).frames()]
+    etc, state, secrets = (tmp_path / name for name in ("etc", "state", "secrets"))
+    for folder in (etc, state, secrets):
+        folder.mkdir()
+    (etc / "model").symlink_to(BUNDLED)
+    (secrets / "bench_password").write_text("s3cret\n")
+    (secrets / "webhook_secret").write_text("hush\n")
+    with contextlib.ExitStack() as stack:
+        bench = stack.enter_context(LockedCamera("viewer:s3cret", images))
+        door = stack.enter_context(LockedCamera("", images))
+        server = stack.enter_context(WebhookServer())
+        text = (EXAMPLES / "site" / "site.toml").read_text("utf-8")
+        text = text.replace("rtsp://bench.example/stream1", bench.url)
+        text = text.replace("rtsp://door.example/stream1", door.url)
+        text = text.replace("https://events.example/actions", server.url.partition("?")[0])
+        (etc / "site.toml").write_text(text, "utf-8")
+        command, environ = as_systemd_does(
+            UNIT, {"/etc/ppsdk": etc, "${STATE_DIRECTORY}": state, "%d": secrets}
+        )
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ
+        )
+        stack.callback(process.kill)
+        wait_for(lambda: {"bench", "door"} <= loosened(server.taken), timeout_s=60)
+        process.terminate()
+        told, errors = process.communicate(timeout=45)
+    assert process.returncode == 0 and errors == ""
+    assert told.splitlines() == (state / "events.jsonl").read_text().splitlines()
+    assert told.splitlines() == [body.decode() for _, body in server.taken]
+    assert all(
+        headers["X-Ppsdk-Signature"] == signature(body, secret="hush")
+        for headers, body in server.taken
+    )
+
+
+def as_systemd_does(unit, places):
+    """The command of ExecStart and its environment; this Python is the program."""
+    for name, place in places.items():
+        unit = unit.replace(name, str(place))
+    settings = [line.partition("=")[::2] for line in unit.splitlines()]
+    environ = dict(value.split("=", 1) for key, value in settings if key == "Environment")
+    (command,) = (value for key, value in settings if key == "ExecStart")
+    program, *arguments = shlex.split(command)
+    assert program == "/opt/ppsdk/bin/ppsdk"
+    return [sys.executable, "-m", "ppsdk", *arguments], os.environ | environ
+
+
+def loosened(taken):
+    """Cameras that have told of a nut that was loosened."""
+    events = [json.loads(body) for _, body in taken]
+    return {e["source"] for e in events if (e["label"], e["phase"]) == ("loosen", "end")}
 
 
 @pytest.mark.slow

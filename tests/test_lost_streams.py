@@ -52,6 +52,18 @@ def broken():
     raise RuntimeError("the app's camera is gone")
 
 
+def test_statuses_have_the_name_of_the_stream(caplog):
+    """Those that are told, and those that are logged."""
+    statuses = []
+    with Camera("flaky") as camera:
+        with StreamOptions(camera.url, name="door").open(QUICK, statuses.append) as source:
+            for _ in source:
+                if "restored" in [status.kind for status in statuses]:
+                    break
+    assert {status.source for status in statuses} == {"door"}
+    assert {record.source for record in caplog.records if "status" in vars(record)} == {"door"}
+
+
 def test_a_camera_that_is_waited_for_holds_up_nobody(recognizer):
     statuses = []
     options = LiveOptions(open_timeout_s=0.5, read_timeout_s=0.5, wait=True)

@@ -11,11 +11,12 @@ import time
 import pytest
 from action_records import many, record
 from broker import PASSWORD, USER, Broker, Listener
+from certificates import make_certificate
 from test_imports import ROOT
 from test_sinks import Told
 from test_spool import wait_empty, wait_for
 
-from ppsdk.sinks import Sinks, Spool, Spooled
+from ppsdk.sinks import Certificates, Sinks, Spool, Spooled
 from ppsdk.sinks.mqtt import Mqtt
 
 
@@ -135,18 +136,61 @@ def test_a_wrong_password_is_told_without_it(broker, tmp_path, caplog):
     assert "s3cret" not in caplog.text and sink.name == f"mqtt://127.0.0.1:{broker.port}"
 
 
-def test_tls(tmp_path):
+def test_tls(tmp_path, caplog):
     with Broker(tmp_path, tls=True) as broker:
         url = f"mqtts://localhost:{broker.port}"
-        trusting = Mqtt(url, user=USER, password=PASSWORD, ca_file=broker.ca_file)
+        trusting = Mqtt(
+            url, user=USER, password=PASSWORD, certificates=Certificates(broker.ca_file)
+        )
         with Spooled(Spool(tmp_path / "a.db"), trusting) as sink:
             sink(record())
             wait_empty(sink)
         # Nobody that the system knows has signed it.
-        wary = Mqtt(url, user=USER, password=PASSWORD, timeout_s=1.0)
-        with Spooled(Spool(tmp_path / "b.db"), wary, close_s=2) as sink:
+        wary = Mqtt(url, user=USER, password=PASSWORD, timeout_s=0.4)
+        with Spooled(Spool(tmp_path / "b.db"), wary, close_s=0.1) as sink:
             sink(record())
+            wait_for(lambda: "takes no records" in caplog.text)
         assert sink.counts().waiting == 1
+
+
+def test_a_broker_that_wants_to_see_a_certificate(tmp_path, caplog):
+    own, key = make_certificate(tmp_path, "camera", password="sesame")
+    with Broker(tmp_path, tls=True, client_cert=own) as broker:
+
+        def sink_with(**options):
+            certificates = Certificates(broker.ca_file, **options)
+            url = f"mqtts://localhost:{broker.port}"
+            remote = Mqtt(
+                url, user=USER, password=PASSWORD, certificates=certificates, timeout_s=0.4
+            )
+            return Spooled(Spool(tmp_path / "spool.db"), remote, close_s=0.1)
+
+        with sink_with() as sink:
+            sink(record())
+            wait_for(lambda: "takes no records" in caplog.text)
+        with sink_with(cert_file=own, key_file=key, key_password="sesame") as sink:
+            assert sink.counts().waiting == 1
+            wait_empty(sink)
+
+
+def test_certificates_that_cannot_be_used_are_named(tmp_path):
+    own, key = make_certificate(tmp_path, "camera", password="sesame")
+    other, other_key = make_certificate(tmp_path, "other")
+    (tmp_path / "empty.pem").touch()
+    for files, reason in (
+        ({"ca_file": tmp_path / "none.pem"}, "none.pem: no certificates to trust: No such file"),
+        ({"ca_file": tmp_path / "empty.pem"}, "empty.pem: no certificates to trust: no cert"),
+        ({"cert_file": other, "key_file": key}, "other.pem and .*camera.key: .* with another pass"),
+        ({"cert_file": own, "key_file": other_key}, "camera.pem and .*other.key: .* mismatch"),
+        ({"cert_file": own}, "camera.pem: no certificate with its key: not PEM"),
+        ({"key_file": key}, "camera.key: is a key without a certificate"),
+    ):
+        with pytest.raises(ValueError, match=reason) as caught:
+            Mqtt("mqtts://localhost", certificates=Certificates(**files))
+        assert "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match="certificates are for mqtts://: not for mqtt://localhost"):
+        Mqtt("mqtt://localhost", certificates=Certificates(other))
+    assert "sesame" not in repr(Certificates(key_password="sesame"))
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from ppsdk.scoring.recordings import (
     told_events,
     without,
 )
-from ppsdk.scoring.timeline import draw_timeline
+from ppsdk.scoring.timeline import PALETTE, WRONG, colours_of, draw_timeline
 
 TRUTH = (LabelledSpan("pick", 0, 4), LabelledSpan("place", 4, 8), LabelledSpan("pick", 10, 12))
 
@@ -191,21 +191,35 @@ def test_event_files_that_are_none(tmp_path):
         read_records(tmp_path / "none.jsonl")
 
 
-def red(file):
-    from PIL import Image
+def pixels(file, colour):
+    from PIL import Image, ImageColor
 
-    return int((np.asarray(Image.open(file)).reshape(-1, 3) == (0xD0, 0, 0)).all(1).sum())
+    image = np.asarray(Image.open(file)).reshape(-1, 3)
+    return int((image == ImageColor.getrgb(colour)).all(1).sum())
 
 
 def test_the_timeline_shows_what_is_wrong_in_red(tmp_path):
     def draw(*events):
         draw_timeline([recording(*events, length_s=12)], tmp_path / "t.png")
-        return red(tmp_path / "t.png")
+        return pixels(tmp_path / "t.png", WRONG)
 
     right = [told(span.label, span.start_s, span.end_s) for span in TRUTH]
     legend = draw(*right)
     assert draw(*right[:2]) > legend + 100, "a missed action"
     assert draw(*right, told("pick", 7, 9)) > legend + 100, "a false event"
+
+
+def test_what_happens_at_the_same_time_is_all_seen(tmp_path):
+    """Two actions in half a lane each, and two events likewise."""
+    truth = [LabelledSpan("walk", 1, 11), LabelledSpan("wave", 1, 11)]
+    events = [told("walk", 1, 11), told("wave", 1, 11)]
+    draw_timeline([Recording("a.mp4", tuple(truth), tuple(events), 12)], tmp_path / "t.png")
+    walk, wave = (pixels(tmp_path / "t.png", colour) for colour in PALETTE[:2])
+    assert 0.8 < walk / wave < 1.25 and walk > 20_000
+
+
+def test_labels_have_colours_of_their_own():
+    assert len(set(colours_of([str(i) for i in range(16)]).values())) == 16
 
 
 def test_the_timeline_of_a_day_is_no_taller_than_a_screen_or_five(tmp_path):

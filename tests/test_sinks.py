@@ -1,12 +1,14 @@
 """Files of events, and several sinks at once."""
 
 import csv
+import io
 import json
 import logging
 import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from datetime import date
 
 import jsonschema
@@ -17,6 +19,7 @@ from test_imports import ROOT
 from ppsdk import ActionEvent
 from ppsdk.sinks import CsvFile, JsonLines, Sinks, StdoutLines
 from ppsdk.sinks.appended import AppendedFile
+from ppsdk.sinks.interrupted import records_in_rows
 
 SCHEMA = json.loads((ROOT / "ppsdk" / "event.schema.json").read_text())
 
@@ -68,6 +71,74 @@ def test_open_events_of_a_killed_process_end_as_interrupted(tmp_path):
     end = ActionEvent.from_dict(json.loads(lines[6]))
     assert (end.id, end.phase, end.sequence) == ("open", "end", 2)
     assert (end.ended_by, end.start_s, end.end_s) == ("interrupted", 1.0, 3.0)
+
+
+def rows_in(file):
+    text = file.read_bytes().decode("utf-8", "replace").replace("\0", "")
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def test_open_events_in_a_csv_file_end_as_interrupted_too(tmp_path):
+    """Whatever their values look like, and whatever else is in the file."""
+    file = tmp_path / "events.csv"
+    live = replace(
+        record("start", id="12e5", label='pick,\n"up" é', source=""),
+        start_time="2026-11-26T08:00:00+00:00",
+        end_time="2026-11-26T08:00:02+00:00",
+    )
+    with CsvFile(file) as sink:
+        for event in [live, *whole_event("over"), *whole_event("open")[:2]]:
+            sink(event)
+    with file.open("ab") as lines:
+        lines.write(b"no,event\n\0\0\xff\n1,\n1,half")
+    CsvFile(file).close()
+    CsvFile(file).close()  # once
+    rows = rows_in(file)
+    assert len(rows) == 6 + 3 + 2
+    assert rows[-2] == {
+        **rows[0],
+        **{"phase": "end", "sequence": "1", "ended_by": "interrupted"},
+    }
+    assert rows[-1] == {
+        **rows[5],
+        **{"phase": "end", "sequence": "2", "ended_by": "interrupted"},
+    }
+
+
+@pytest.mark.parametrize("kind", [JsonLines, CsvFile])
+def test_an_event_that_goes_on_in_this_process_is_not_interrupted(tmp_path, kind):
+    """A file that is closed and opened again meanwhile."""
+    file = tmp_path / "events"
+    with kind(file) as sink:
+        sink(record("start", id="mine"))
+        sink(record("start", id="killed"))
+    with kind(file, going_on=["mine"]) as sink:
+        sink(record(sequence=1, id="mine"))
+    text = file.read_text()
+    assert text.count("interrupted") == 1 and "killed" in text.splitlines()[-2]
+
+
+@pytest.mark.parametrize("kind", [JsonLines, CsvFile])
+def test_an_event_whose_start_was_set_aside_is_interrupted_too(tmp_path, kind):
+    """Each line makes a file full; the eleventh is not the second."""
+    file = tmp_path / "events[1].txt"
+    with kind(file, max_bytes=1) as sink:
+        for event in [*many(9), record("start", id="aside"), record("start", id="here")]:
+            sink(event)
+    kind(file, max_bytes=1).close()
+    assert len(list(tmp_path.iterdir())) == 9 + 2 + 2
+    kind(file, max_bytes=1).close()  # once
+    assert len(list(tmp_path.iterdir())) == 9 + 2 + 2
+    ends = [path.read_text() for path in tmp_path.iterdir() if "interrupted" in path.read_text()]
+    assert sorted("aside" in end for end in ends) == [False, True]
+
+
+def test_a_csv_file_is_read_back_as_it_was_written(tmp_path):
+    events = [*many(7), replace(record("start"), decided_s=None, score=0.123456)]
+    with CsvFile(tmp_path / "events.csv") as sink:
+        for event in events:
+            sink(event)
+    assert list(records_in_rows(tmp_path / "events.csv")) == events
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="not seen there")
@@ -137,14 +208,11 @@ def test_csv_has_a_column_for_each_value(tmp_path):
     file = tmp_path / "events.csv"
     for _ in range(2):  # opened again: one header
         with CsvFile(file) as sink:
-            sink(record("start", label='pick, "up"'))
-    with file.open(newline="") as lines:
-        rows = list(csv.DictReader(lines))
+            sink(record(label='pick, "up"'))
+    rows = rows_in(file)
     assert len(rows) == 2 and rows[0] == rows[1]
     told = {name: value for name, value in rows[0].items() if value}
-    assert told == {
-        name: str(v) for name, v in record("start", label='pick, "up"').to_dict().items()
-    }
+    assert told == {name: str(v) for name, v in record(label='pick, "up"').to_dict().items()}
 
 
 def test_stdout_lines(capsys):

@@ -22,4 +22,6 @@ def test_rates_are_of_the_last_ten_seconds_and_latencies_percentiles():
     assert told.frames_per_s == 25 and told.windows == 100 and told.lag_s == 0.3
     assert told.latency_p50_ms == pytest.approx(50.5)
     assert told.latency_p95_ms == pytest.approx(95.05)
+    assert told.latency_counts == (10, 15, 25, 50, 0, 0, 0, 0, 0, 0, 0)
+    assert told.latency_sum_s == pytest.approx(5.05)
     assert json.loads(json.dumps(told.to_dict()))["frames"] == 20 * 10 + 20 * 25

@@ -14,7 +14,7 @@ from conftest import SYNTH
 from short_streams import QUICK, SPAN, alone, no_readers_left, pictures, readers
 from stallserver import Camera
 
-from ppsdk import LiveOptions, StreamOptions, open_source
+from ppsdk import EventOptions, LiveOptions, StreamOptions, open_source
 
 
 def by_name(streams):
@@ -57,6 +57,66 @@ def test_each_stream_has_the_windows_that_it_has_alone(recognizer):
     assert differ > 0.01, "the region matters"
 
 
+def test_a_stream_may_have_a_window_of_its_own(recognizer):
+    """The second one takes its length from all, the third its stride."""
+    video = SYNTH / "base_64.mp4"
+    spans = [(0.8, 0.4), (0.8, 0.2), (1.6, 0.4)]
+    told = [list(recognizer.windows(video, length_s=l_s, stride_s=s_s)) for l_s, s_s in spans]
+    sources = [
+        StreamOptions(video, name="0"),
+        StreamOptions(video, name="1", stride_s=0.2),
+        StreamOptions(video, name="2", length_s=1.6),
+    ]
+    with recognizer.streams(sources, **SPAN) as streams:
+        given = by_name(streams)
+    for name, windows in enumerate(told):
+        assert [w.start_s for w in given[str(name)]] == [w.start_s for w in windows]
+        for one, other in zip(windows, given[str(name)], strict=True):
+            assert np.abs(one.logits - other.logits).max() <= 1e-5
+    # Of 2.56 s: 5, 9 and 3 whole ones, and one that is more than half full.
+    assert [len(windows) for windows in told] == [6, 10, 4]
+
+
+def test_a_stream_may_have_event_options_of_its_own(recognizer):
+    """One window, one event: so many in one, and none in the other, which nothing can start."""
+    video = SYNTH / "base_64.mp4"
+    windows = alone(recognizer, video)
+    sources = [
+        StreamOptions(video, name="all", events=EventOptions(per_window=True)),
+        StreamOptions(video, name="none"),
+    ]
+    with recognizer.streams(sources, **SPAN) as streams:
+        told = list(streams.events(options=EventOptions(on_threshold=1.0)))
+        with pytest.raises(ValueError, match="'dance': not among the labels"):
+            streams.add(StreamOptions(video, events=EventOptions(background=["dance"])))
+    assert [event.source for event in told] == ["all"] * len(windows)
+
+
+def test_what_a_polygon_leaves_out_is_the_mean_colour(recognizer):
+    """A short side of 128 is not scaled. The polygon has the columns up to 80 of 160."""
+    rng = np.random.default_rng(5)
+    images = rng.integers(0, 256, (16, 128, 160, 3)).astype(np.uint8)
+    painted = images.copy()
+    painted[:, :, 80:] = (124, 116, 104)  # 255 * (0.485, 0.456, 0.406)
+    left_half = [(0, 0), (0.5, 0), (0.5, 1), (0, 1)]
+    sources = [
+        StreamOptions(list(images), name="whole", fps=10),
+        StreamOptions(list(images), name="left", fps=10, polygon=left_half),
+        StreamOptions(list(painted), name="painted", fps=10),
+        # The same again, of a picture that is cut first: points stay those of the whole one.
+        StreamOptions(list(images), name="cut", fps=10, roi=(0, 0, 0.8, 1), polygon=left_half),
+        StreamOptions(list(painted), name="cut painted", fps=10, roi=(0, 0, 0.8, 1)),
+        StreamOptions(list(images), name="corner", fps=10, polygon=[(0, 0), (0.06, 0), (0, 0.06)]),
+    ]
+    with recognizer.streams(sources, **SPAN) as streams:
+        given = by_name(streams)
+        error = streams.statistics()["corner"].error
+    pairs = (("left", "painted"), ("cut", "cut painted"), ("left", "whole"), ("left", "cut"))
+    differ = [np.abs(given[one][0].logits - given[other][0].logits).max() for one, other in pairs]
+    assert max(differ[:2]) <= 1e-5 and min(differ[2:]) > 0.01
+    assert error == "the polygon shows nothing of what the network sees of 160 x 128"
+
+
 def test_events_are_those_of_each_stream_alone(recognizer):
     names = ["base_64.mp4", "vfr_10_then_50.mp4"]
 
@@ -96,6 +156,30 @@ def test_streams_come_and_go_while_others_run(recognizer):
     spans = {event.source: (event.start_s, event.end_s) for event in reversed(told)}
     assert set(spans) == {one.url, other.url}, "what is open when a stream goes is given"
     assert not streams.statistics() and no_readers_left()
+
+
+@pytest.mark.slow
+def test_a_stream_is_replaced_without_an_end_of_them_all(recognizer):
+    """What is open of the one before ends, and its place is never empty."""
+    with Camera("live") as one, Camera("live") as other:
+        first = StreamOptions(one.url, name="door")
+        with recognizer.streams([first], **SPAN, live=QUICK) as streams:
+
+            def replace():
+                while streams.statistics()["door"].windows < 3:
+                    time.sleep(0.02)
+                with pytest.raises(ValueError, match="two streams are called 'door'"):
+                    streams.add(first)
+                streams.add(StreamOptions(other.url, name="door"), replace=True)
+                while streams.statistics()["door"].windows < 3:
+                    time.sleep(0.02)
+                streams.remove("door")
+
+            threading.Thread(target=replace, daemon=True).start()
+            told = list(streams.events())
+    ends = [event for event in told if event.phase == "end" and event.ended_by == "end"]
+    assert len(ends) == 2 and ends[0].start_time < ends[1].start_time
+    assert len(one.opened) == len(other.opened) == 1 and no_readers_left()
 
 
 def change(streams, one, other):

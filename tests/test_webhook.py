@@ -7,11 +7,12 @@ import logging
 
 import pytest
 from action_records import many, record
+from certificates import make_certificate
 from test_sinks import Told
 from test_spool import wait_empty, wait_for
 from webhook_server import WebhookServer
 
-from ppsdk.sinks import Sinks, Spool, Spooled
+from ppsdk.sinks import Certificates, Sinks, Spool, Spooled
 from ppsdk.sinks.secrets import read_secret
 from ppsdk.sinks.webhook import Webhook
 
@@ -44,6 +45,21 @@ def test_a_record_is_one_signed_post(tmp_path):
     assert headers["Authorization"] == f"Bearer {TOKEN}"
     digits = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
     assert headers["X-Ppsdk-Signature"] == f"sha256={digits}"
+
+
+def test_a_server_whose_certificate_nobody_else_trusts(tmp_path, caplog):
+    own, key = make_certificate(tmp_path, "server")
+    with WebhookServer(certificate=(own, key)) as server:
+        with spooled(tmp_path / "spool.db", server.url, close_s=0.1) as sink:
+            sink(record())
+            wait_for(lambda: "takes no records" in caplog.text)
+        assert not server.taken
+        trusting = Webhook(server.url, certificates=Certificates(own))
+        with Spooled(Spool(tmp_path / "spool.db"), trusting) as sink:
+            wait_empty(sink)
+    assert bodies(server.taken) == told([record()])
+    with pytest.raises(ValueError, match="certificates are for https://: not for http://host"):
+        Webhook("http://host/", certificates=Certificates(own))
 
 
 def in_turn(number):

@@ -1,5 +1,6 @@
 """A web server on this machine that answers as it is told."""
 
+import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -7,10 +8,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class WebhookServer:
     """answer(number) -> status, "never" or "slowly"; number counts the requests from 0.
 
+    certificate: its file and that of its key, for https.
     requests: the headers and the body of each. taken: those that were answered with 200.
     """
 
-    def __init__(self, answer=lambda number: 200):
+    def __init__(self, answer=lambda number: 200, *, certificate=None):
         self.answer, self.requests, self.taken = answer, [], []
         self._over, lock, owner = threading.Event(), threading.Lock(), self
 
@@ -30,7 +32,13 @@ class WebhookServer:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}/hooks/tell-nobody?key=k3y"
+        scheme, host = "http", "127.0.0.1"
+        if certificate is not None:
+            scheme, host = "https", "localhost"
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"{scheme}://{host}:{self._server.server_port}/hooks/tell-nobody?key=k3y"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 
     def _answer(self, handler, answer, request):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from collections.abc import Sequence
 import click
 
 from ppsdk.cli import demo, events, measure, model, recognize, training
-from ppsdk.cli.shared import fail
+from ppsdk.cli.stderr import fail, log_json_option, set_up
 from ppsdk.version import __version__
 
 
@@ -20,7 +19,7 @@ def main(args: Sequence[str] | None = None, prog_name: str = "ppsdk") -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Labels may have characters that the terminal's encoding has not.
         sys.stdout.reconfigure(errors="backslashreplace")
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    set_up(sys.argv[1:] if args is None else args)
     try:
         result = cli.main(args, prog_name=prog_name, standalone_mode=False)
         return result if isinstance(result, int) else 0
@@ -58,4 +57,4 @@ for command in (
     demo.demo,
     demo.selftest,
 ):
-    cli.add_command(command)
+    cli.add_command(log_json_option(command))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -57,16 +56,14 @@ def event_options(command: Command) -> Command:
 
 def stride_in_use(facts: ModelFacts, length_s: float | None, stride_s: float | None) -> float:
     """Seconds; a given length with no stride keeps the model's overlap."""
-    if stride_s is not None:
-        return stride_s
-    return facts.stride_s * (1.0 if length_s is None else length_s / facts.length_s)
+    return facts.stride_in_use_s(length_s, stride_s)
 
 
 def chosen_options(labels: Sequence[str], *, stride_s: float) -> EventOptions:
     """Those for streams, or of the file, and what was given beside it. Raises ValueError for what
     contradicts itself, or names labels that are not there.
     """
-    from ppsdk.event_options import EventOptions, read_options, stream_options
+    from ppsdk.event_options import EventOptions, overridden, read_options, stream_options
 
     meta = click.get_current_context().meta
     prefix = "ppsdk.event."
@@ -78,12 +75,6 @@ def chosen_options(labels: Sequence[str], *, stride_s: float) -> EventOptions:
         options = EventOptions()
     else:
         options = stream_options(labels, stride_s=stride_s)
-    if "on_threshold" in given and "off_threshold" not in given:
-        # The other one may be above it.
-        on, off = given["on_threshold"], options.off_threshold
-        given["off_threshold"] = on if off is None else min(off, on)
-    if options.per_window or "per_window" in given:
-        given.pop("off_threshold", None)
-    options = replace(options, **given)
+    options = overridden(options, given)
     options.check_labels(labels)
     return options

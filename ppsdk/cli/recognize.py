@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from ppsdk.cli.event_options import chosen_options, event_options, stride_in_use
+from ppsdk.cli.metrics import metrics_option, open_metrics
 from ppsdk.cli.shared import (
     PATH,
     SECONDS,
     FileSampling,
-    fail,
     json_option,
     model_option,
     open_recognizer,
@@ -29,6 +28,8 @@ from ppsdk.cli.shared import (
     threads_option,
 )
 from ppsdk.cli.sink_options import open_sinks, sink_options, tell_sinks
+from ppsdk.cli.site import refuse_others, run_site, site_options
+from ppsdk.cli.stderr import fail, tell
 from ppsdk.cli.termination import closed_at_sigterm
 from ppsdk.errors import VideoError
 
@@ -71,20 +72,25 @@ def classify(
 
 
 @click.command()
-@click.argument("sources", nargs=-1, required=True)
-@model_option
+@click.argument("sources", nargs=-1)
+@click.option("--model", "model_dir", type=PATH, help="Folder written by `ppsdk convert`.")
+@site_options
 @click.option("--length-s", type=SECONDS, help="Window, seconds; the model's own unless given.")
 @click.option("--stride-s", type=SECONDS, help="Time between windows, seconds.")
 @event_options
 @click.option("--show-options", is_flag=True, help="Print the event options in use, and go.")
 @sink_options
+@metrics_option
 @source_options
 @several_options
 @threads_option
 @precision_option
 def run(
     sources: tuple[str, ...],
-    model_dir: Path,
+    model_dir: Path | None,
+    config: Path | None,
+    check: bool,
+    state: Path | None,
     length_s: float | None,
     stride_s: float | None,
     show_options: bool,
@@ -101,7 +107,15 @@ def run(
     """Print the events of SOURCES (files, camera indices, URLs, folders of pictures) as JSON lines:
     as they start, go on, and end. A camera that is lost is opened again; stderr says so. Several
     take turns; one that fails does not stop the others. SIGTERM ends what goes on, and exits 0.
+    With --config, a file says all of it, and SIGHUP reads it again.
     """
+    if config is not None:
+        refuse_others(click.get_current_context())
+        return run_site(config, check=check, state=state)
+    if model_dir is None or not sources or check or state is not None:
+        raise click.UsageError(
+            "must be SOURCES and --model, or --config and maybe --check, --state"
+        )
     from ppsdk.sources import LiveOptions, open_source
 
     wanted = stream_options(sources, rois, fps=fps, realtime=realtime)
@@ -123,16 +137,18 @@ def run(
                 wanted, length_s=length_s, stride_s=stride_s, still_below=still_below, live=live
             )
         )
-        stack.enter_context(closed_at_sigterm(streams))
+        metrics = stack.enter_context(open_metrics(streams, sinks, recognizer.labels))
+        stack.enter_context(closed_at_sigterm(streams.close))
         try:
             for event in streams.events(options=options):
                 sinks(event)
+                metrics(event)
                 print_json(event.to_dict())
         finally:
             fares = streams.statistics()
             if statistics:
                 for fare in fares.values():
-                    click.echo(json.dumps(fare.to_dict(), ensure_ascii=False), err=True)
+                    tell("stream", fare.to_dict())
     has_lost = tell_sinks(sinks, statistics=statistics)
     return 1 if has_lost or any(fare.error for fare in fares.values()) else 0
 

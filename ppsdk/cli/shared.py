@@ -1,4 +1,4 @@
-"""What commands share: options, errors in one line, progress, JSON lines."""
+"""What commands share: options, progress, JSON lines."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
+
+from ppsdk.cli.stderr import has_people
 
 if TYPE_CHECKING:
     from ppsdk.recognizer import Recognizer
@@ -108,11 +110,6 @@ def stream_options(
     ]
 
 
-def fail(message: str, code: int) -> int:
-    click.echo(f"ppsdk: error: {' '.join(message.split())}", err=True)
-    return code
-
-
 def open_recognizer(
     model_dir: Path, threads: int | None, precision: Literal["f32", "bf16", "f16"]
 ) -> Recognizer:
@@ -123,8 +120,7 @@ def open_recognizer(
 
 def progress(items: Iterable[Item], label: str) -> Iterator[Item]:
     """A bar on a terminal, nothing in a pipe."""
-    hidden = not sys.stderr.isatty()
-    with click.progressbar(items, label=label, file=sys.stderr, hidden=hidden) as bar:
+    with click.progressbar(items, label=label, file=sys.stderr, hidden=not has_people()) as bar:
         yield from bar
 
 

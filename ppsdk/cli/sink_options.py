@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -11,13 +10,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ppsdk.cli.shared import PATH, fail, need
+from ppsdk.cli.shared import PATH, need
+from ppsdk.cli.stderr import fail, tell
 
 if TYPE_CHECKING:
     from ppsdk.sinks import Remote, Sink, Sinks
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _META = "ppsdk.sink."
+ABOVE_0 = click.FloatRange(min=0, min_open=True)
 
 
 def _keep(context: click.Context, option: click.Parameter, value: Any) -> None:
@@ -32,8 +33,9 @@ def _option(name: str, **settings: Any) -> Callable[[Command], Command]:
 OPTIONS = (
     _option("--jsonl", type=PATH, help="Also append the events to this file."),
     _option("--csv", type=PATH, help="Also append them to this one, a row each."),
-    _option("--rotate-mb", type=click.FloatRange(min=0, min_open=True), help="Largest such file."),
+    _option("--rotate-mb", type=ABOVE_0, help="Largest such file."),
     _option("--rotate-daily", is_flag=True, help="A new file each day (UTC)."),
+    _option("--fsync", is_flag=True, help="Records outlive a loss of power too; takes its time."),
     _option(
         "--webhook",
         metavar="URL",
@@ -42,21 +44,38 @@ OPTIONS = (
         help="POST each to this address. Secrets: PPSDK_WEBHOOK_SECRET (to sign with) and "
         "PPSDK_WEBHOOK_TOKEN (bearer), or the same with _FILE for a file that has it.",
     ),
+    _option("--webhook-ca", type=PATH, help="PEM of who signed the web server's certificate."),
     _option(
         "--mqtt",
         metavar="mqtt[s]://HOST[:PORT][/PREFIX]",
         envvar="PPSDK_MQTT_URL",
         show_envvar=True,
-        help="Publish each as PREFIX/SOURCE/events. Secrets: PPSDK_MQTT_USER and "
-        "PPSDK_MQTT_PASSWORD, or the same with _FILE.",
+        help="Publish each as PREFIX/SOURCE/events. Secrets: PPSDK_MQTT_USER, PPSDK_MQTT_PASSWORD "
+        "and PPSDK_MQTT_KEY_PASSWORD, or the same with _FILE.",
     ),
     _option("--mqtt-ca", type=PATH, help="PEM of who signed the broker's certificate."),
+    _option("--mqtt-cert", type=PATH, help="PEM of a certificate to show to the broker."),
+    _option("--mqtt-key", type=PATH, help="PEM of its key, unless that is in it."),
     _option(
         "--spool",
         type=PATH,
         default=Path("ppsdk-spool"),
         show_default=True,
         help="Folder for what a webhook or broker has not taken yet.",
+    ),
+    _option(
+        "--spool-mb",
+        type=ABOVE_0,
+        default=100.0,
+        show_default=True,
+        help="Most of it, for each of them: the oldest give way.",
+    ),
+    _option(
+        "--spool-days",
+        type=ABOVE_0,
+        default=7.0,
+        show_default=True,
+        help="For how long it is kept.",
     ),
 )
 
@@ -77,17 +96,18 @@ def open_sinks() -> Sinks:
     rotate_mb: float | None = given["rotate_mb"]
     max_bytes = None if rotate_mb is None else max(1, round(rotate_mb * 1e6))
     daily: bool = given["rotate_daily"]
+    fsync: bool = given["fsync"]
     sinks: list[Sink] = []
     with ExitStack() as opened:
         if given["jsonl"]:
-            sinks.append(JsonLines(given["jsonl"], max_bytes=max_bytes, daily=daily))
+            sinks.append(JsonLines(given["jsonl"], fsync=fsync, max_bytes=max_bytes, daily=daily))
             opened.enter_context(sinks[-1])
         if given["csv"]:
-            sinks.append(CsvFile(given["csv"], max_bytes=max_bytes, daily=daily))
+            sinks.append(CsvFile(given["csv"], fsync=fsync, max_bytes=max_bytes, daily=daily))
             opened.enter_context(sinks[-1])
         for name, open_remote in (("webhook", _webhook), ("mqtt", _mqtt)):
             if given[name]:
-                sinks.append(_spooled(given["spool"] / f"{name}.db", lambda: open_remote(given)))
+                sinks.append(_spooled(name, given, open_remote))
                 opened.enter_context(sinks[-1])
         fan = Sinks(sinks)
         opened.pop_all()
@@ -98,29 +118,38 @@ def tell_sinks(sinks: Sinks, *, statistics: bool) -> bool:
     """After `close`: whether a sink lost anything, which stderr says; with statistics, a JSON line
     for each sink too. What waits in a spool is not lost.
     """
-    from ppsdk.sinks import Spooled
+    from ppsdk.sinks import spool_counts
 
     lost = False
     for sink in sinks.sinks:
         counts = sinks.counts()[sink.name]
         told = {"sink": sink.name, **asdict(counts)}
-        if isinstance(sink, Spooled):
-            told["spool"] = asdict(sink.counts())
+        spool = spool_counts(sink)
+        if spool is not None:
+            told["spool"] = asdict(spool)
         if statistics:
-            click.echo(json.dumps(told, ensure_ascii=False), err=True)
+            tell("sink", told)
         if counts.failed or counts.dropped:
             lost = True
             fail(f"{sink.name}: {counts.failed + counts.dropped} records are lost", 1)
     return lost
 
 
-def _spooled(path: Path, open_remote: Callable[[], Remote]) -> Sink:
+def _spooled(
+    name: str, given: dict[str, Any], open_remote: Callable[[dict[str, Any]], Remote]
+) -> Sink:
     from ppsdk.sinks import Spool, Spooled
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    spool = Spool(path)
+    folder: Path = given["spool"]
+    folder.mkdir(parents=True, exist_ok=True)
+    spool = Spool(
+        folder / f"{name}.db",
+        max_bytes=max(1, round(given["spool_mb"] * 1e6)),
+        max_age_s=given["spool_days"] * 86400,
+        fsync=given["fsync"],
+    )
     try:
-        return Spooled(spool, open_remote())
+        return Spooled(spool, open_remote(given))
     except BaseException:
         spool.close()
         raise
@@ -128,6 +157,7 @@ def _spooled(path: Path, open_remote: Callable[[], Remote]) -> Sink:
 
 def _webhook(given: dict[str, Any]) -> Remote:
     need("httpx", extra="webhook")
+    from ppsdk.sinks import Certificates
     from ppsdk.sinks.secrets import read_secret
     from ppsdk.sinks.webhook import Webhook
 
@@ -135,17 +165,25 @@ def _webhook(given: dict[str, Any]) -> Remote:
         given["webhook"],
         secret=read_secret("PPSDK_WEBHOOK_SECRET"),
         token=read_secret("PPSDK_WEBHOOK_TOKEN"),
+        certificates=Certificates(given["webhook_ca"]) if given["webhook_ca"] else None,
     )
 
 
 def _mqtt(given: dict[str, Any]) -> Remote:
     need("paho", extra="mqtt")
+    from ppsdk.sinks import Certificates
     from ppsdk.sinks.mqtt import Mqtt
     from ppsdk.sinks.secrets import read_secret
 
+    certificates = Certificates(
+        ca_file=given["mqtt_ca"],
+        cert_file=given["mqtt_cert"],
+        key_file=given["mqtt_key"],
+        key_password=read_secret("PPSDK_MQTT_KEY_PASSWORD"),
+    )
     return Mqtt(
         given["mqtt"],
         user=read_secret("PPSDK_MQTT_USER"),
         password=read_secret("PPSDK_MQTT_PASSWORD"),
-        ca_file=given["mqtt_ca"],
+        certificates=certificates if certificates != Certificates() else None,
     )

@@ -8,9 +8,11 @@ from ppsdk.sinks.fan import SinkCounts, Sinks
 from ppsdk.sinks.files import CsvFile, JsonLines, StdoutLines
 from ppsdk.sinks.protocol import Refused, Remote, Sink, SpooledRecord
 from ppsdk.sinks.spool import Spool
-from ppsdk.sinks.spooled import Spooled
+from ppsdk.sinks.spooled import Spooled, spool_counts
+from ppsdk.sinks.tls import Certificates
 
 __all__ = [
+    "Certificates",
     "CsvFile",
     "JsonLines",
     "Refused",
@@ -22,4 +24,5 @@ __all__ = [
     "Spooled",
     "SpooledRecord",
     "StdoutLines",
+    "spool_counts",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable
 from datetime import date, datetime, timezone
@@ -46,6 +47,18 @@ class AppendedFile:
         self._max_bytes, self._daily, self._today = max_bytes, daily, today
         self._is_stuck = False
         self._file = self._open()
+
+    @property
+    def parts(self) -> list[Path]:
+        """The last one that was set aside, if there is one, and the file."""
+        stem, suffix = re.escape(self.path.stem), re.escape(self.path.suffix)
+        name = re.compile(rf"{stem}\.(\d{{4}}-\d\d-\d\d)(?:\.(\d+))?{suffix}")
+        aside = {
+            (found[1], int(found[2] or 0)): file
+            for file in self.path.parent.glob("*")
+            if (found := name.fullmatch(file.name))
+        }
+        return [*(aside[last] for last in sorted(aside)[-1:]), self.path]
 
     def append(self, line: str) -> None:
         """line: without its end."""

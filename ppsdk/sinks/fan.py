@@ -39,18 +39,30 @@ class Sinks:
     ) -> None:
         if queue_size < 1:
             raise ValueError(f"Sinks(queue_size={queue_size}): must be 1 or more")
-        self._lanes = [_Lane(sink, queue_size) for sink in sinks]
-        names = [lane.sink.name for lane in self._lanes]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"two sinks are called {name!r}: must differ")
-        self._close_s = close_s
-        for lane in self._lanes:
-            lane.thread.start()
+        self._lanes: list[_Lane] = []
+        self._queue_size, self._close_s = queue_size, close_s
+        sinks = list(sinks)
+        for number, sink in enumerate(sinks):
+            _refuse_twice(sink, sinks[:number])
+        for sink in sinks:
+            self.add(sink)
 
     def __call__(self, event: ActionEvent) -> None:
         for lane in self._lanes:
             lane.put(event)
+
+    def add(self, sink: Sink) -> None:
+        """It has the records that come from now on."""
+        _refuse_twice(sink, self.sinks)
+        lane = _Lane(sink, self._queue_size)
+        lane.thread.start()
+        self._lanes = [*self._lanes, lane]
+
+    def remove(self, name: str) -> None:
+        """Close one, as `close` does; nothing more is given to it."""
+        gone = [lane for lane in self._lanes if lane.sink.name == name]
+        self._lanes = [lane for lane in self._lanes if lane not in gone]
+        self._close(gone)
 
     @property
     def waiting(self) -> int:
@@ -65,18 +77,26 @@ class Sinks:
         return {lane.sink.name: lane.counts for lane in self._lanes}
 
     def close(self) -> None:
-        for lane in self._lanes:
-            lane.closed.set()
-        until_s = time.monotonic() + self._close_s
-        for lane in self._lanes:
-            lane.thread.join(max(0.0, until_s - time.monotonic()))
-            lane.give_up()
+        self._close(self._lanes)
 
     def __enter__(self) -> Sinks:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def _close(self, lanes: list[_Lane]) -> None:
+        for lane in lanes:
+            lane.closed.set()
+        until_s = time.monotonic() + self._close_s
+        for lane in lanes:
+            lane.thread.join(max(0.0, until_s - time.monotonic()))
+            lane.give_up()
+
+
+def _refuse_twice(sink: Sink, others: Iterable[Sink]) -> None:
+    if any(sink.name == other.name for other in others):
+        raise ValueError(f"two sinks are called {sink.name!r}: must differ")
 
 
 class _Lane:

@@ -5,21 +5,24 @@ from __future__ import annotations
 import csv
 import io
 import sys
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator
 from dataclasses import fields
+from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
 from ppsdk.records import ActionEvent
 from ppsdk.sinks.appended import AppendedFile
-from ppsdk.sinks.interrupted import interrupted, left_open
+from ppsdk.sinks.interrupted import interrupted, left_open, records_in_lines, records_in_rows
 from ppsdk.sinks.protocol import as_line
 
+File = TypeVar("File", bound="_EventFile")
 COLUMNS = ("version", *(field.name for field in fields(ActionEvent)))
 
 
-class JsonLines:
-    """One JSON object a line, as `ActionEvent.to_dict` gives it; see `AppendedFile`. Events that a
-    killed process left open in the file get an end (ended_by "interrupted") when it is opened.
-    """
+class _EventFile(ABC):
+    _header: str | None = None
 
     def __init__(
         self,
@@ -28,57 +31,76 @@ class JsonLines:
         fsync: bool = False,
         max_bytes: int | None = None,
         daily: bool = False,
+        going_on: Collection[str] = (),
     ) -> None:
         self.name = str(path)
-        self._file = AppendedFile(Path(path), fsync=fsync, max_bytes=max_bytes, daily=daily)
+        self._file = AppendedFile(
+            Path(path), header=self._header, fsync=fsync, max_bytes=max_bytes, daily=daily
+        )
         try:
-            for last in left_open(Path(path)):
-                self(interrupted(last))
+            parts = chain.from_iterable(map(self._records, self._file.parts))
+            for last in left_open(parts):
+                if last.id not in going_on:
+                    self(interrupted(last))
         except BaseException:
             self._file.close()
             raise
 
+    @staticmethod
+    @abstractmethod
+    def _line(event: ActionEvent) -> str:
+        """Without its end."""
+
+    @staticmethod
+    @abstractmethod
+    def _records(path: Path) -> Iterator[ActionEvent]:
+        """Those in a file, if it is there."""
+
     def __call__(self, event: ActionEvent) -> None:
-        self._file.append(as_line(event))
+        self._file.append(self._line(event))
 
     def close(self) -> None:
         self._file.close()
 
-    def __enter__(self) -> JsonLines:
+    def __enter__(self: File) -> File:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
 
 
-class CsvFile:
-    """A row a record, with COLUMNS for a header; what an event has not stays empty."""
+class JsonLines(_EventFile):
+    """One JSON object a line, as `ActionEvent.to_dict` gives it; see `AppendedFile`. Events that a
+    killed process left open in the file, or in the one set aside last, get an end (ended_by
+    "interrupted") when it is opened, but for those that are going_on (ids): this process wrote
+    them, and has opened it before.
+    """
 
-    def __init__(
-        self,
-        path: str | Path,
-        *,
-        fsync: bool = False,
-        max_bytes: int | None = None,
-        daily: bool = False,
-    ) -> None:
-        self.name = str(path)
-        self._file = AppendedFile(
-            Path(path), header=_row(COLUMNS), fsync=fsync, max_bytes=max_bytes, daily=daily
-        )
+    @staticmethod
+    def _line(event: ActionEvent) -> str:
+        return as_line(event)
 
-    def __call__(self, event: ActionEvent) -> None:
-        told = event.to_dict()
-        self._file.append(_row([told.get(column) for column in COLUMNS]))
+    @staticmethod
+    def _records(path: Path) -> Iterator[ActionEvent]:
+        return records_in_lines(path)
 
-    def close(self) -> None:
-        self._file.close()
 
-    def __enter__(self) -> CsvFile:
-        return self
+class CsvFile(_EventFile):
+    """A row a record, with COLUMNS for a header; what an event has not stays empty. All else as of
+    `JsonLines`.
+    """
 
-    def __exit__(self, *exception: object) -> None:
-        self.close()
+    _header = ",".join(COLUMNS)
+
+    @staticmethod
+    def _line(event: ActionEvent) -> str:
+        told, text = event.to_dict(), io.StringIO()
+        csv.writer(text, lineterminator="").writerow(told.get(column) for column in COLUMNS)
+        return text.getvalue()
+
+    @staticmethod
+    def _records(path: Path) -> Iterator[ActionEvent]:
+        return records_in_rows(path)
 
 
 class StdoutLines:
@@ -98,9 +120,3 @@ class StdoutLines:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-def _row(values: object) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(values)  # type: ignore[arg-type]
-    return text.getvalue()

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import csv
 import json
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ppsdk.records import ActionEvent
 
 # An end must come after its start.
 _SHORTEST_S = 0.001
+# Of a CSV file: the columns that are no text, and those that may be empty.
+_NUMBERS: dict[str, type[int] | type[float]] = {
+    **dict.fromkeys(("version", "label_id", "sequence"), int),
+    **dict.fromkeys(("score", "start_s", "end_s", "decided_s"), float),
+}
+_OPTIONAL = ("start_time", "end_time", "decided_s", "ended_by")
 
 
 def interrupted(last: ActionEvent) -> ActionEvent:
@@ -23,21 +33,48 @@ def interrupted(last: ActionEvent) -> ActionEvent:
     )
 
 
-def left_open(path: Path) -> list[ActionEvent]:
-    """The last record of each event in a JSON lines file that has no end there; lines that are no
-    events are passed over. A device has none, and may have no end.
+def left_open(records: Iterable[ActionEvent]) -> list[ActionEvent]:
+    """The last record of each event that has no end among them."""
+    last: dict[str, ActionEvent] = {}
+    for record in records:
+        if record.phase == "end":
+            last.pop(record.id, None)
+        else:
+            last[record.id] = record
+    return list(last.values())
+
+
+def records_in_lines(path: Path) -> Iterator[ActionEvent]:
+    """Of a JSON lines file; lines that are no events are passed over. A device has none, and may
+    have no end.
     """
     if not path.is_file():
-        return []
-    last: dict[str, ActionEvent] = {}
+        return
     with path.open("rb") as lines:
         for line in lines:
-            try:
-                event = ActionEvent.from_dict(json.loads(line))
-            except (ValueError, TypeError):
-                continue
-            if event.phase == "end":
-                last.pop(event.id, None)
-            else:
-                last[event.id] = event
-    return list(last.values())
+            with suppress(ValueError, TypeError):
+                yield ActionEvent.from_dict(json.loads(line))
+
+
+def records_in_rows(path: Path) -> Iterator[ActionEvent]:
+    """The same of a CSV file."""
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8", errors="replace", newline="") as lines:
+        with suppress(csv.Error):  # a value larger than any of ours
+            for row in csv.DictReader(_without_nul(lines), restval=""):
+                with suppress(ValueError, TypeError):
+                    yield ActionEvent.from_dict(_values(row))
+
+
+def _values(row: dict[str, str]) -> dict[str, Any]:
+    return {
+        name: _NUMBERS.get(name, str)(text)
+        for name, text in row.items()
+        if text or name not in _OPTIONAL
+    }
+
+
+def _without_nul(lines: Iterable[str]) -> Iterator[str]:
+    """The reader stops at them."""
+    return (line.replace("\0", "") for line in lines)

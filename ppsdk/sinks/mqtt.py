@@ -6,11 +6,11 @@ import re
 import threading
 import uuid
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from ppsdk.sinks.protocol import Refused, SpooledRecord
+from ppsdk.sinks.tls import Certificates
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client
@@ -29,9 +29,10 @@ class Mqtt:
     ppsdk, unless given. CAMERA is the source of the event with _ for what a topic level cannot
     have. PREFIX/state is retained: "online", and "offline" at `close` or by the broker (last will)
     once the connection is lost. Connects, also anew, in a thread of its own.
-    ca_file: PEM of who signed the broker's certificate, the system's unless given. timeout_s: for
-    the broker's answer to one record. Needs paho-mqtt. Raises ValueError for what is no such URL,
-    and for one with a user or password in it: anybody sees those.
+    certificates: for mqtts://; those that the system trusts, and none of our own, unless given.
+    timeout_s: for the broker's answer to one record. Needs paho-mqtt. Raises ValueError for what is
+    no such URL, and for one with a user or password in it: anybody sees those; and for certificates
+    that cannot be used.
     """
 
     def __init__(
@@ -40,10 +41,10 @@ class Mqtt:
         *,
         user: str | None = None,
         password: str | None = None,
-        ca_file: Path | None = None,
+        certificates: Certificates | None = None,
         timeout_s: float = 10.0,
     ) -> None:
-        host, port, self._prefix, tls = _parts(url)
+        host, port, self._prefix, tls = broker_of(url)
         self.name = f"{'mqtts' if tls else 'mqtt'}://{host}:{port}"
         self._state_topic = f"{self._prefix}/state"
         self._timeout_s = timeout_s
@@ -54,9 +55,11 @@ class Mqtt:
         self._answers: dict[int, Any] = {}
         # The record that the broker has not answered yet, and its message.
         self._pending: tuple[str, int] | None = None
+        if certificates is not None and not tls:
+            raise ValueError(f"certificates are for mqtts://: not for {self.name}")
         self._client = self._new_client(user, password)
         if tls:
-            self._client.tls_set(ca_certs=None if ca_file is None else str(ca_file))
+            self._client.tls_set_context((certificates or Certificates()).context())
         self._client.connect_async(host, port, keepalive=_KEEPALIVE_S)
         self._client.loop_start()
 
@@ -139,8 +142,8 @@ def _topic_level(camera: str) -> str:
     return re.sub(r"[/+#\x00-\x1f\x7f]", "_", camera) or "_"
 
 
-def _parts(url: str) -> tuple[str, int, str, bool]:
-    """Host, port, prefix, whether with TLS."""
+def broker_of(url: str) -> tuple[str, int, str, bool]:
+    """Host, port, prefix, whether with TLS; raises ValueError for what is no broker's."""
     try:
         parts = urlsplit(url)
         port = parts.port

@@ -7,7 +7,7 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,8 @@ class Spool:
     `put` returns when the record is committed: it outlives the process from then on, and with
     fsync a loss of power too. The oldest records give way when their bodies have more than
     max_bytes together, or when they are older than max_age_s: counted, and logged once. Events that
-    the process before left open get an end (ended_by "interrupted") when the file is opened.
+    the process before left open get an end (ended_by "interrupted") when the file is opened, but
+    for those that are going_on (ids): this process put them, and has opened it before.
     clock: seconds since the epoch. Raises OSError, with the file and the reason, where the file
     cannot be opened or written, or another process has it.
     """
@@ -70,6 +71,7 @@ class Spool:
         max_bytes: int = 100_000_000,
         max_age_s: float = 7 * 86400.0,
         fsync: bool = False,
+        going_on: Collection[str] = (),
         clock: Callable[[], float] | None = None,
     ) -> None:
         if max_bytes < 1 or not max_age_s > 0:
@@ -93,7 +95,7 @@ class Spool:
         except sqlite3.Error as error:
             raise self._as_os_error(error) from None
         try:
-            self._prepare(fsync)
+            self._prepare(fsync, going_on)
         except sqlite3.Error as error:
             self._database.close()
             raise self._as_os_error(error) from None
@@ -146,7 +148,7 @@ class Spool:
         with self._lock:
             self._database.close()
 
-    def _prepare(self, fsync: bool) -> None:
+    def _prepare(self, fsync: bool, going_on: Collection[str]) -> None:
         # Exclusive: the file is this process's, until it ends in whatever way.
         self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
         self._database.execute("PRAGMA journal_mode = WAL")
@@ -158,7 +160,9 @@ class Spool:
             "SELECT count(*), coalesce(sum(length(body)), 0) FROM waiting"
         )
         for (body,) in self._query("SELECT body FROM going_on ORDER BY rowid"):
-            self._interrupt(ActionEvent.from_dict(json.loads(body)))
+            last = ActionEvent.from_dict(json.loads(body))
+            if last.id not in going_on:
+                self._interrupt(last)
 
     def _interrupt(self, last: ActionEvent) -> None:
         try:

@@ -5,15 +5,23 @@ from __future__ import annotations
 import logging
 import random
 import threading
+from collections.abc import Callable
 
 from ppsdk.records import ActionEvent
-from ppsdk.sinks.protocol import Refused, Remote, SpooledRecord
+from ppsdk.sinks.protocol import Refused, Remote, Sink, SpooledRecord
 from ppsdk.sinks.spool import Spool, SpoolCounts
 
 log = logging.getLogger(__name__)
 
 SHORTEST_S = 0.5
 LONGEST_S = 60.0
+_SENDING_S = 1.0
+
+
+def spool_counts(sink: Sink) -> SpoolCounts | None:
+    """None for one that keeps nothing on disk, which is one without `counts`."""
+    counts: Callable[[], SpoolCounts | None] | None = getattr(sink, "counts", None)
+    return counts() if counts is not None else None
 
 
 class Spooled:
@@ -52,18 +60,21 @@ class Spooled:
     def counts(self) -> SpoolCounts:
         return self._spool.counts()
 
-    def close(self) -> None:
+    def close(self, *, drain: bool = True) -> None:
+        """drain: False where another goes on with the spool at once: only what is being sent is
+        waited for, a second.
+        """
         with self._wake:
-            self._closing = True
+            self._closing, self._stopped = True, not drain
             # A peer that was gone is asked once more.
             self._delay_s = self._shortest_s
             self._wake.notify_all()
-        self._thread.join(self._close_s)
+        self._thread.join(self._close_s if drain else min(_SENDING_S, self._close_s))
         with self._wake:
             self._stopped = True
             self._wake.notify_all()
         counts = self._spool.counts()
-        if counts.waiting:
+        if counts.waiting and drain:
             log.warning("%s: %d records wait for the next start", self.name, counts.waiting)
         if counts.dropped:
             log.warning("%s: %d records were dropped so far: %s", self.name, counts.dropped, counts)

@@ -9,6 +9,7 @@ import time
 from urllib.parse import urlsplit
 
 from ppsdk.sinks.protocol import Refused, SpooledRecord
+from ppsdk.sinks.tls import Certificates
 
 # Of the answer, which nobody reads: it is taken off the line so that the connection can be kept.
 _ANSWER_BYTES = 1 << 16
@@ -22,8 +23,10 @@ class Webhook:
 
     Headers: Idempotency-Key is EVENT_ID-SEQUENCE. With a secret, X-Ppsdk-Signature is sha256= and
     the HMAC-SHA256 of the body in hexadecimal digits. With a token, Authorization is Bearer TOKEN.
+    certificates: for https://; those that httpx trusts, and none of our own, unless given.
     timeout_s: to connect, to send, and to the first of the answer. Needs httpx. Raises ValueError
-    for what is no http or https URL, and for one with a user or password in it: anybody sees those.
+    for what is no http or https URL, and for one with a user or password in it: anybody sees those;
+    and for certificates that cannot be used.
     """
 
     def __init__(
@@ -32,20 +35,24 @@ class Webhook:
         *,
         secret: str | None = None,
         token: str | None = None,
+        certificates: Certificates | None = None,
         timeout_s: float = 10.0,
     ) -> None:
         self._url, self._secret, self._timeout_s = url, secret, timeout_s
         # No more of it: paths and queries have tokens in them.
-        self.name = _origin(url)
+        self.name = origin_of(url)
         try:
             import httpx
         except ImportError:
             raise ImportError("a webhook needs httpx: pip install 'ppsdk[webhook]'") from None
+        if certificates is not None and not url.startswith("https:"):
+            raise ValueError(f"certificates are for https://: not for {self.name}")
+        verify = True if certificates is None else certificates.context()
         self._error = httpx.HTTPError
         headers = {"Content-Type": "application/json"}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
-        self._client = httpx.Client(timeout=timeout_s, headers=headers)
+        self._client = httpx.Client(timeout=timeout_s, headers=headers, verify=verify)
         self._quiet = _WithoutUrl(url)
         logging.getLogger("httpx").addFilter(self._quiet)
 
@@ -96,8 +103,8 @@ class _WithoutUrl(logging.Filter):
         return self._url not in record.getMessage()
 
 
-def _origin(url: str) -> str:
-    """https://host:port"""
+def origin_of(url: str) -> str:
+    """https://host:port; raises ValueError for what cannot be a webhook's."""
     try:
         parts = urlsplit(url)
         port = "" if parts.port is None else f":{parts.port}"

@@ -12,7 +12,7 @@ from ppsdk.errors import VideoError
 from ppsdk.records import Frame, Image
 from ppsdk.sources.connection import LiveOptions
 from ppsdk.sources.credentials import without_credentials
-from ppsdk.sources.protocol import OnStatus, Source, VideoFile
+from ppsdk.sources.protocol import OnStatus, Source, VideoFile, existing_file
 from ppsdk.sources.realtime import Realtime
 
 Decoder = Literal["auto", "pyav", "decord", "opencv"]
@@ -27,6 +27,7 @@ __all__ = [
     "Source",
     "SourceRef",
     "VideoFile",
+    "check_source",
     "open_file",
     "open_source",
     "source_name",
@@ -66,6 +67,25 @@ def open_source(
     return Realtime(source) if realtime and not source.live else source
 
 
+def check_source(ref: str) -> None:
+    """Raise VideoError for a file that is not there, and for an address or an index that cannot be
+    one. Nothing is opened but files.
+    """
+    if _URL.match(ref):
+        if ref.partition("://")[2][:1] in ("", "/", "?", "#"):
+            raise VideoError(f"{without_credentials(ref)}: has no host")
+        return
+    if "://" in ref:
+        raise VideoError(
+            f"{without_credentials(ref)}: must begin with rtsp://, http:// or another of rtsps, "
+            "rtmp, rtmps, https, udp, tcp, srt, rtp"
+        )
+    if ref.isdecimal() and not _exists(ref):
+        _check_camera(int(ref))
+    elif not (ref and Path(ref).is_dir()):
+        existing_file(ref)
+
+
 def source_name(ref: SourceRef) -> str:
     """What the source that is opened for it calls itself."""
     if isinstance(ref, Source):
@@ -91,8 +111,7 @@ def _open(
     if isinstance(ref, int) or (isinstance(ref, str) and ref.isdecimal() and not _exists(ref)):
         from ppsdk.sources.camera import open_camera
 
-        if isinstance(ref, bool) or not 0 <= int(ref) <= LAST_CAMERA:
-            raise VideoError(f"camera {ref}: must be an index from 0 to {LAST_CAMERA}")
+        _check_camera(ref if isinstance(ref, bool) else int(ref))
         return open_camera(int(ref), options=live, on_status=on_status)
     if isinstance(ref, (str, os.PathLike)):
         if ref and _exists(ref) and Path(ref).is_dir():
@@ -140,6 +159,11 @@ def _exists(name: str | os.PathLike[str]) -> bool:
         return Path(name).exists()
     except (OSError, ValueError):
         return False
+
+
+def _check_camera(index: int) -> None:
+    if isinstance(index, bool) or not 0 <= index <= LAST_CAMERA:
+        raise VideoError(f"camera {index}: must be an index from 0 to {LAST_CAMERA}")
 
 
 def _check_decoder(decoder: str) -> None:

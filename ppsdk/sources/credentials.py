@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
 _SECRET = re.compile(r"((?:user|login|pass|pwd|pw|token|key|secret|auth)\w*=)[^&/]*", re.IGNORECASE)
 
 
@@ -16,5 +17,10 @@ def without_credentials(url: str) -> str:
     has_slash = "@" not in authority and ":" in authority and not re.fullmatch(r"[\d\]]*", port)
     searched = rest if has_slash else authority
     rest = rest[searched.rfind("@") + 1 :]
-    masked = _SECRET.sub(r"\1***", rest)
-    return f"{scheme}://{masked}"
+    without_secrets = _SECRET.sub(r"\1***", rest)
+    return f"{scheme}://{without_secrets}"
+
+
+def masked(text: str) -> str:
+    """Text with every URL in it `without_credentials`."""
+    return _URL.sub(lambda url: without_credentials(url[0]), text)

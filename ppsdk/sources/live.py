@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import closing
 from datetime import datetime
+from typing import Literal
 
 from ppsdk.errors import VideoError
 from ppsdk.records import Frame
@@ -53,6 +54,12 @@ class LiveSource(Source):
         self._frozen = FrozenWatch(options.frozen_s)
         self._form = ""
         self._run = 0
+
+    @property
+    def trouble(self) -> Literal["lost", "frozen"] | None:
+        if self._lost:
+            return "lost"
+        return "frozen" if self._frozen.frozen else None
 
     @property
     def started_at(self) -> datetime | None:

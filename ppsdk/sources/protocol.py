@@ -6,10 +6,11 @@ import logging
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,13 +67,15 @@ class Picture:
 class Source(ABC):
     """A context manager and iterator of frames, all of the first one's size.
 
-    name: for messages and events, without credentials. live: times are those of capture.
+    name: for messages and events, without credentials. called: what the log calls it instead, if
+    anything. live: times are those of capture.
     started_at: wall-clock time of second 0 of a live source, None before it and for files.
     own_thread: `frames` may be run in a thread of its own; not so what an app iterates itself.
     counters: what it has read and lost so far.
     """
 
     name: str
+    called: str | None = None
     live: bool = False
     own_thread: bool = True
 
@@ -88,6 +91,11 @@ class Source(ABC):
     def status(self) -> StreamStatus | None:
         """The last one; None before any."""
         return self._status
+
+    @property
+    def trouble(self) -> Literal["lost", "frozen"] | None:
+        """What a camera is now, if not well."""
+        return None
 
     @property
     def started_at(self) -> datetime | None:
@@ -126,7 +134,7 @@ class Source(ABC):
         """Log a status, keep it, and hand it on."""
         now = datetime.now(timezone.utc).isoformat()
         status = self._status = StreamStatus(kind, self.name, at_s, now, reason)
-        log.warning("%s: %s: %s", self.name, kind, reason)
+        replace(status, source=self.called or self.name).log(log)
         if self.on_status is not None:
             self.on_status(status)
 

@@ -28,6 +28,7 @@ class Realtime(Source):
         return self._source.status
 
     def report(self, kind: StatusKind, at_s: float, reason: str) -> None:
+        self._source.called = self.called
         self._source.report(kind, at_s, reason)
 
     def frames(self) -> Generator[Frame, None, None]:

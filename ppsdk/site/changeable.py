@@ -1,0 +1,65 @@
+"""A sink that gives way to another while records come."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable
+
+from ppsdk.records import ActionEvent
+from ppsdk.sinks import Sink, Spooled, spool_counts
+from ppsdk.sinks.spool import SpoolCounts
+from ppsdk.site.sinks import SinkSetup
+
+log = logging.getLogger(__name__)
+
+
+class Changeable:
+    """What comes during a change waits for its end, and is given to the new one.
+
+    going_on: ids of events that have not ended when it is opened. It keeps account of those that
+    go through it, so that the next one does not take them for those of a process that was killed.
+    """
+
+    def __init__(self, setup: SinkSetup, *, going_on: Iterable[str] = ()) -> None:
+        self.name = setup.kind
+        self.setup = setup
+        self._going_on = set(going_on)
+        self._lock = threading.Lock()
+        self.sink: Sink = setup.open(self._going_on)
+
+    def __call__(self, event: ActionEvent) -> None:
+        with self._lock:
+            if event.phase == "end":
+                self._going_on.discard(event.id)
+            else:
+                self._going_on.add(event.id)
+            self.sink(event)
+
+    def change(self, setup: SinkSetup) -> None:
+        """Raises OSError or ValueError where the new one cannot be opened: the old one goes on."""
+        with self._lock:
+            # First: both may want the same file.
+            if isinstance(self.sink, Spooled):
+                self.sink.close(drain=False)
+            else:
+                self.sink.close()
+            try:
+                self.sink = setup.open(self._going_on)
+                self.setup = setup
+            except (OSError, ValueError):
+                self.sink = self.setup.open(self._going_on)
+                raise
+
+    def counts(self) -> SpoolCounts | None:
+        return spool_counts(self.sink)
+
+    def close(self) -> None:
+        with self._lock:
+            self.sink.close()
+
+    def __enter__(self) -> Changeable:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()

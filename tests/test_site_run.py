@@ -1,0 +1,185 @@
+"""A site at work: real processes, real cameras, real signals."""
+
+import json
+import re
+import socket
+import sys
+import time
+
+import pytest
+from locked_camera import LockedCamera
+from site_process import SiteProcess, camera_table, site_text
+from stallserver import Camera
+from test_metrics import scrape
+from test_spool import drained
+from webhook_server import WebhookServer
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="has no such signals")
+
+JSONL = '[sinks.jsonl]\npath = "events.jsonl"\n'
+LABELS = {f"class_{i:03d}" for i in range(5)}
+PASSWORD = "p@ss:w/rd%"
+
+
+def of(events, source, phase=None):
+    return [e for e in events if e["source"] == source and phase in (None, e["phase"])]
+
+
+def assert_ends_once(events):
+    """Each event has one start and one end, and nothing behind it."""
+    for id in {e["id"] for e in events}:
+        records = [e for e in events if e["id"] == id]
+        assert records[0]["phase"] == "start" and records[-1]["phase"] == "end"
+        assert [e["sequence"] for e in records] == list(range(len(records)))
+        assert [e["phase"] for e in records].count("end") == 1
+
+
+class ServiceManager:
+    """What a service tells systemd, message by message."""
+
+    def __init__(self, folder):
+        self.address = str(folder / "notify")
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(self.address)
+        self._socket.settimeout(0.1)
+
+    def told(self):
+        messages = []
+        try:
+            while True:
+                message = self._socket.recv(4096).decode()
+                messages.append(dict(line.split("=", 1) for line in message.split("\n")))
+        except TimeoutError:
+            return messages
+
+    def close(self):
+        self._socket.close()
+
+
+def test_an_open_event_of_an_unchanged_camera_goes_on_over_a_reload(tiny_dir, tmp_path):
+    """The bench stays, the door gets another stride, the gate goes and the hall comes; then come
+    files that are refused.
+    """
+    (tmp_path / "password").write_text(f"{PASSWORD}\n")
+    secrets = 'user_env = "BENCH_USER"\npassword_file = "password"'
+    manager = ServiceManager(tmp_path)
+    environ = {"BENCH_USER": "viewer", "NOTIFY_SOCKET": manager.address}
+    with LockedCamera(f"viewer:{PASSWORD}") as bench, Camera("live") as door, Camera(
+        "live"
+    ) as gate:
+        unchanged = camera_table("bench", bench.url, secrets)
+        before = [camera_table("door", door.url), camera_table("gate", gate.url)]
+        after = [camera_table("door", door.url, "stride_s = 0.2"), camera_table("hall", gate.url)]
+        text = site_text(tiny_dir, unchanged, *before, JSONL)
+        with SiteProcess(tmp_path, text, "--metrics", "0", **environ) as site:
+            for name in ("bench", "door", "gate"):
+                site.wait_for_events(5, source=name, phase="start")
+            assert manager.told() == [{"READY": "1", "STATUS": "3 cameras"}]
+            csv = '[sinks.csv]\npath = "events.csv"\n'
+            changed = site_text(tiny_dir, *after, unchanged, JSONL + "fsync = true\n", csv)
+            told = site.reload(changed)
+            site.wait_for_events(10, source="door", phase="start")
+            site.wait_for_events(5, source="hall", phase="start")
+            faults = site.reload(changed.replace("stride_s = 0.2", "stride_s = 0\nroi = [1]"))
+            restart = site.reload(changed.replace("threads = 1", "threads = 2"))
+            metrics = scrape(re.search(r"http://127.0.0.1:\d+/metrics", site.errors)[0])
+            code, _ = site.stop()
+            events, errors = site.events(), site.errors
+    assert {key[1] for key in metrics if key[0] == "ppsdk_windows_total"} == {
+        *("bench", "door", "hall")
+    }
+    sinks = {key[2] for key in metrics if key[0] == "ppsdk_sink_records_total"}
+    assert sinks == {"jsonl", "csv"} and metrics["ppsdk_events_started_total", "bench", "class_001"]
+    changes = (
+        "another sink jsonl, new sink csv, another camera door, new camera hall, "
+        "without camera gate"
+    )
+    assert f"reloaded: {changes}\n" in told
+    number = changed[: changed.index("stride_s = 0.2")].count("\n") + 1
+    assert f"site.toml:{number}: cameras.stride_s is 0: must be" in faults
+    assert f"site.toml:{number + 1}: cameras.roi is " in faults
+    assert "not reloaded, all goes on as it was: 2 problems" in faults
+    assert "threads or timeout_s have changed: that takes a restart" in restart
+    assert (len(bench.asked), len(door.opened), len(gate.opened)) == (2, 2, 2)
+    assert bench.asked == ["", f"viewer:{PASSWORD}"], "it is opened once, after a 401"
+    assert code == 0
+    assert_ends_once(events)
+    starts = {e["label"]: e["id"] for e in of(events, "bench", "start")}
+    assert set(starts) == LABELS and len(of(events, "bench")) == 10, "from first to last"
+    assert {e["ended_by"] for e in events if e["phase"] == "end"} == {"end"}
+    header, *rows = (tmp_path / "events.csv").read_text().splitlines()
+    assert "label" in header and len(rows) >= 10 + 5 + 5, "all ends, and the starts that came then"
+    states = [(t.get("READY"), t.get("STATUS"), t.get("RELOADING")) for t in manager.told()]
+    manager.close()
+    assert states[0] == (None, None, "1") and states[1] == ("1", f"reloaded: {changes}", None)
+    assert states[3][1] == "not reloaded, all goes on as it was: 2 problems"
+    for secret in (PASSWORD, "p%40ss", "viewer"):
+        assert secret not in errors + json.dumps(events) + json.dumps(states)
+
+
+@pytest.mark.slow
+def test_sigterm_ends_events_and_drains_what_it_can(tiny_dir, tmp_path):
+    """One peer takes all, and one nothing: what that one is to get is on disk when the site goes,
+    within the ten seconds that sinks have.
+    """
+    with Camera("live") as door, WebhookServer(lambda number: 500) as away:
+        webhook = f'[sinks.webhook]\nurl_env = "HOOK"\nsecret_env = "SECRET"\n{JSONL}'
+        sinks = webhook + "[sinks.spool]\npath = 'waiting'\n"
+        text = site_text(tiny_dir, camera_table("door", door.url), "[sinks]\nstdout = true", sinks)
+        with SiteProcess(tmp_path, text, HOOK=away.url, SECRET="hush") as site:
+            site.wait_for_events(5, source="door", phase="start")
+            since_s = time.monotonic()
+            code, told = site.stop()
+            took_s = time.monotonic() - since_s
+            events, errors = site.events(), site.errors
+    assert code == 0 and took_s < 20
+    assert_ends_once(events)
+    lines = [json.loads(line) for line in told.splitlines()]
+    assert lines == events and len(events) >= 10
+    waiting = drained(tmp_path / "waiting" / "webhook.db")
+    assert [json.loads(record.body) for record in waiting] == events
+    for secret in ("hush", "tell-nobody", "k3y"):
+        assert secret not in errors + told
+
+
+@pytest.mark.slow
+def test_a_reload_sends_what_waits_to_another_peer(tiny_dir, tmp_path):
+    with Camera("live") as door, WebhookServer(
+        lambda number: 500
+    ) as away, WebhookServer() as there:
+        (tmp_path / "hook").write_text(away.url)
+        sinks = f'{JSONL}[sinks.webhook]\nurl_file = "hook"\n'
+        text = site_text(tiny_dir, camera_table("door", door.url), sinks)
+        with SiteProcess(tmp_path, text) as site:
+            site.wait_for_events(5, source="door", phase="start")
+            site.wait_for(lambda: away.requests)
+            (tmp_path / "hook").write_text(there.url)
+            assert "reloaded: another sink webhook\n" in site.reload(text)
+            code, _ = site.stop()
+            events = site.events()
+    assert code == 0 and len(door.opened) == 1
+    assert [json.loads(body) for _, body in there.taken] == events
+    assert_ends_once(events)
+
+
+@pytest.mark.slow
+def test_a_camera_that_is_not_there_and_one_with_a_wrong_password_harm_no_other(tiny_dir, tmp_path):
+    with LockedCamera("viewer:right") as bench, Camera("never") as gate, Camera("live") as door:
+        secrets = 'user_env = "BENCH_USER"\npassword_env = "BENCH_PASSWORD"'
+        tables = [
+            camera_table("bench", bench.url, secrets),
+            camera_table("gate", gate.url),
+            camera_table("door", door.url),
+        ]
+        text = site_text(tiny_dir, *tables, JSONL)
+        environ = {"BENCH_USER": "viewer", "BENCH_PASSWORD": "wr0ng/one"}
+        with SiteProcess(tmp_path, text, **environ) as site:
+            site.wait_for_events(5, source="door", phase="start")
+            site.wait_for(lambda: "WARNING: bench: lost" in site.errors)
+            site.wait_for(lambda: "gate: lost: cannot open (no answer for 2 s)" in site.errors)
+            code, _ = site.stop()
+            errors, events = site.errors, site.events()
+    assert code == 0 and {e["source"] for e in events} == {"door"}
+    assert "viewer:wr0ng/one" in bench.asked
+    for secret in ("viewer", "wr0ng", "wr0ng%2Fone"):
+        assert secret not in errors
