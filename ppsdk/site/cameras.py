@@ -66,16 +66,21 @@ class _Events:
 def read_cameras(reading: Reading, values: Values, top: SiteTable | None) -> list[CameraSetup]:
     """Those that nothing is wrong with."""
     common = _events(reading, (), values)
-    tables = values.get("cameras")
-    tables = [table for table in tables if isinstance(table, dict)] if type(tables) is list else []
-    names = [table.get("name") for table in tables]
-    for number, name in enumerate(names):
+    given = values.get("cameras")
+    tables = {
+        number: table
+        for number, table in enumerate(given if isinstance(given, list) else [])
+        if isinstance(table, dict)
+    }
+    names = [table.get("name") for table in tables.values()]
+    for number, table in tables.items():
+        name = table.get("name")
         if isinstance(name, str) and names.count(name) > 1:
             told = f" is {name!r}, as is another's: must be a name of its own"
             reading.problems.tell(("cameras", number, "name"), told)
     cameras = [
         _camera(reading, ("cameras", number), table, top, common)
-        for number, table in enumerate(tables)
+        for number, table in tables.items()
     ]
     return [camera for camera in cameras if camera is not None]
 
