@@ -25,7 +25,7 @@ from ppsdk.records import ActionEvent, Clip, Frame, Image, Roi, WindowScores
 from ppsdk.sampling import Sampling, check_sampling
 from ppsdk.sources import Decoder, LiveOptions, Source, SourceRef, open_source
 from ppsdk.sources.protocol import OnStatus
-from ppsdk.stream import window_clips
+from ppsdk.stream import Tap, window_clips
 from ppsdk.stream_options import StreamOptions
 from ppsdk.streams import Streams
 from ppsdk.thinning import WindowGrid, check_seconds
@@ -159,6 +159,7 @@ class Recognizer:
         roi: Roi | None = None,
         decoder: Decoder = "auto",
         fps: float | None = None,
+        tap: Tap | None = None,
     ) -> Stream[WindowScores]:
         """Scores of window after window of a stream.
 
@@ -166,12 +167,13 @@ class Recognizer:
         fps: for bare arrays. length_s, stride_s: seconds, the model's own unless given; the stride
         is rounded to whole segments (length_s / num_segments). A file gives every window, a camera
         the newest one whenever the next is asked for. No window spans a gap.
+        tap: sees every frame, as the source has it, and gives it on: see `EventClips.tap`.
         Raises VideoError when the source cannot be opened or read.
         """
         grid = self._grid(length_s, stride_s)
         check_roi(roi)
         opened = open_source(source, decoder=decoder, fps=fps)
-        return Stream(opened, self._stream_windows(opened, grid, roi))
+        return Stream(opened, self._stream_windows(opened, grid, roi, tap))
 
     def events(
         self,
@@ -183,6 +185,7 @@ class Recognizer:
         decoder: Decoder = "auto",
         fps: float | None = None,
         options: EventOptions | None = None,
+        tap: Tap | None = None,
     ) -> Stream[ActionEvent]:
         """What happens in a stream, record by record: start, update, end.
 
@@ -193,7 +196,13 @@ class Recognizer:
         options = options or EventOptions()
         options.check_labels(self.labels)
         windows = self.windows(
-            source, length_s=length_s, stride_s=stride_s, roi=roi, decoder=decoder, fps=fps
+            source,
+            length_s=length_s,
+            stride_s=stride_s,
+            roi=roi,
+            decoder=decoder,
+            fps=fps,
+            tap=tap,
         )
         opened = windows.source
         events = detect_events(
@@ -214,6 +223,7 @@ class Recognizer:
         still_below: float | None = None,
         live: LiveOptions | None = None,
         on_status: OnStatus | None = None,
+        tap: Tap | None = None,
     ) -> Streams:
         """Windows of several streams in fair turns, as `StreamWindow(name, scores)`; use it as a
         context manager. `add` and `remove` change the streams, `statistics` says how each fares,
@@ -225,6 +235,7 @@ class Recognizer:
         still_below: grey levels, 0 to 255; a window in which nothing changes by so much is not
         computed, and counted (see `MotionGate`). Off unless given.
         on_status: called with each `StreamStatus`, in whichever thread it comes about.
+        tap: as for `windows`, called once for each stream.
 
         A file gives every window. A camera gives the newest one at each of its turns: where time
         does not suffice for all, windows of all cameras come equally farther apart, which is told
@@ -240,7 +251,7 @@ class Recognizer:
             return Windowing(grid, crop, self._stream_scorer(grid), gate)
 
         stride_s = grid.stride_segments * grid.segment_s
-        streams = Streams(new_windowing, stride_s=stride_s, live=live, on_status=on_status)
+        streams = Streams(new_windowing, stride_s=stride_s, live=live, on_status=on_status, tap=tap)
         try:
             for source in sources:
                 streams.add(source)
@@ -260,11 +271,11 @@ class Recognizer:
         self.close()
 
     def _stream_windows(
-        self, source: Source, grid: WindowGrid, roi: Roi | None
+        self, source: Source, grid: WindowGrid, roi: Roi | None, tap: Tap | None
     ) -> Generator[WindowScores, None, None]:
         with source:
             score = self._stream_scorer(grid)
-            for clip in window_clips(source, grid, partial(self._crop_roi, roi)):
+            for clip in window_clips(source, grid, partial(self._crop_roi, roi), tap=tap):
                 yield score(clip)
 
     def _stream_scorer(self, grid: WindowGrid) -> Callable[[Clip], WindowScores]:

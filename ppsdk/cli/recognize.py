@@ -28,7 +28,7 @@ from ppsdk.cli.shared import (
     stream_options,
     threads_option,
 )
-from ppsdk.cli.sink_options import open_sinks, sink_options, tell_sinks
+from ppsdk.cli.sink_options import open_sinks, sink_options, tap_of, tell_sinks
 from ppsdk.cli.termination import closed_at_sigterm
 from ppsdk.errors import VideoError
 
@@ -102,6 +102,7 @@ def run(
     as they start, go on, and end. A camera that is lost is opened again; stderr says so. Several
     take turns; one that fails does not stop the others. SIGTERM ends what goes on, and exits 0.
     """
+    from ppsdk.sinks.clips import look_back_s
     from ppsdk.sources import LiveOptions, open_source
 
     wanted = stream_options(sources, rois, fps=fps, realtime=realtime)
@@ -113,14 +114,20 @@ def run(
         if show_options:
             print_json(options.to_dict())
             return 0
-        sinks = stack.enter_context(open_sinks())
+        late_s = look_back_s(length_s or recognizer.facts.length_s, step_s, options)
+        sinks = stack.enter_context(open_sinks(late_s))
         if len(sources) == 1:
             # Nobody waits for another one: what cannot be opened is an error at once.
             opened = open_source(sources[0], fps=fps, realtime=realtime, live=live)
             wanted = [replace(wanted[0], source=stack.enter_context(opened))]
         streams = stack.enter_context(
             recognizer.streams(
-                wanted, length_s=length_s, stride_s=stride_s, still_below=still_below, live=live
+                wanted,
+                length_s=length_s,
+                stride_s=stride_s,
+                still_below=still_below,
+                live=live,
+                tap=tap_of(sinks),
             )
         )
         stack.enter_context(closed_at_sigterm(streams))

@@ -15,6 +15,8 @@ from ppsdk.cli.shared import PATH, fail, need
 
 if TYPE_CHECKING:
     from ppsdk.sinks import Remote, Sink, Sinks
+    from ppsdk.sinks.clips import EventClips
+    from ppsdk.stream import Tap
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _META = "ppsdk.sink."
@@ -58,6 +60,29 @@ OPTIONS = (
         show_default=True,
         help="Folder for what a webhook or broker has not taken yet.",
     ),
+    _option("--clips", type=PATH, metavar="DIR", help="Film each event into this folder."),
+    _option(
+        "--clips-pre-s",
+        type=click.FloatRange(min=0),
+        default=5.0,
+        show_default=True,
+        help="Seconds of film before an event.",
+    ),
+    _option(
+        "--clips-post-s",
+        type=click.FloatRange(min=0),
+        default=5.0,
+        show_default=True,
+        help="Seconds behind it.",
+    ),
+    _option(
+        "--clips-budget-mb",
+        type=click.FloatRange(min=0, min_open=True),
+        default=10_000,
+        show_default=True,
+        help="Of all films; the oldest give way.",
+    ),
+    _option("--clips-overlay", is_flag=True, help="Write label and time into the film."),
 )
 
 
@@ -68,8 +93,10 @@ def sink_options(command: Command) -> Command:
     return command
 
 
-def open_sinks() -> Sinks:
-    """Raises ValueError or OSError, in one line, for what cannot be; nothing stays open then."""
+def open_sinks(look_back_s: float) -> Sinks:
+    """look_back_s: of clips, see `ClipOptions`. Raises ValueError or OSError, in one line, for what
+    cannot be; nothing stays open then.
+    """
     from ppsdk.sinks import CsvFile, JsonLines, Sinks
 
     meta = click.get_current_context().meta
@@ -89,9 +116,18 @@ def open_sinks() -> Sinks:
             if given[name]:
                 sinks.append(_spooled(given["spool"] / f"{name}.db", lambda: open_remote(given)))
                 opened.enter_context(sinks[-1])
+        if given["clips"]:
+            sinks.append(opened.enter_context(_clips(given, look_back_s)))
         fan = Sinks(sinks)
         opened.pop_all()
     return fan
+
+
+def tap_of(sinks: Sinks) -> Tap | None:
+    """What the streams are to be given: None where no sink wants their frames."""
+    from ppsdk.sinks.clips import EventClips
+
+    return next((sink.tap for sink in sinks.sinks if isinstance(sink, EventClips)), None)
 
 
 def tell_sinks(sinks: Sinks, *, statistics: bool) -> bool:
@@ -99,6 +135,7 @@ def tell_sinks(sinks: Sinks, *, statistics: bool) -> bool:
     for each sink too. What waits in a spool is not lost.
     """
     from ppsdk.sinks import Spooled
+    from ppsdk.sinks.clips import EventClips
 
     lost = False
     for sink in sinks.sinks:
@@ -106,11 +143,18 @@ def tell_sinks(sinks: Sinks, *, statistics: bool) -> bool:
         told = {"sink": sink.name, **asdict(counts)}
         if isinstance(sink, Spooled):
             told["spool"] = asdict(sink.counts())
+        no_clips = 0
+        if isinstance(sink, EventClips):
+            told["clips"] = asdict(sink.counts())
+            no_clips = sink.counts().failed
         if statistics:
             click.echo(json.dumps(told, ensure_ascii=False), err=True)
         if counts.failed or counts.dropped:
             lost = True
             fail(f"{sink.name}: {counts.failed + counts.dropped} records are lost", 1)
+        if no_clips:
+            lost = True
+            fail(f"{sink.name}: {no_clips} events have no clip", 1)
     return lost
 
 
@@ -124,6 +168,19 @@ def _spooled(path: Path, open_remote: Callable[[], Remote]) -> Sink:
     except BaseException:
         spool.close()
         raise
+
+
+def _clips(given: dict[str, Any], look_back_s: float) -> EventClips:
+    from ppsdk.sinks.clips import ClipOptions, EventClips
+
+    options = ClipOptions(
+        pre_s=given["clips_pre_s"],
+        post_s=given["clips_post_s"],
+        budget_bytes=max(1, round(given["clips_budget_mb"] * 1e6)),
+        overlay=given["clips_overlay"],
+        look_back_s=look_back_s,
+    )
+    return EventClips(given["clips"], options=options)
 
 
 def _webhook(given: dict[str, Any]) -> Remote:
