@@ -1,20 +1,36 @@
 """Clips of events: the right frames at the right times, and nothing that harms the stream."""
 
+import base64
 import json
 import os
+import queue
+import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
+from datetime import datetime, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import av
 import numpy as np
 import pytest
 from barcode import BLUE, MARKS, RED, colour, make_frame, read
 from conftest import SYNTH
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from stallserver import Camera
+from test_cli import run
 from test_sinks import alone
 
-from ppsdk import ActionEvent, EventOptions, Frame
+from ppsdk import ActionEvent, EventOptions, Frame, Recognizer
+from ppsdk.demo.run import BUNDLED
 from ppsdk.sinks.clips import ClipOptions, EventClips, look_back_s
 from ppsdk.sinks.clips.folder import safe_name
 
@@ -269,9 +285,11 @@ def test_a_frame_that_cannot_be_read_harms_nobody(tmp_path, caplog):
 
 def test_an_event_without_a_stream_has_no_clip(tmp_path):
     with EventClips(tmp_path, options=options()) as clips:
+        play(clips, film(10))
         with pytest.raises(ValueError, match="yard: no clip of 'fall': no such stream has a tap"):
             clips(told("start", 1.0, 2.0, source="yard"))
-        assert clips.counts().failed == 1
+    with pytest.raises(ValueError, match="closed"):
+        clips(told("start", 1.0, 2.0, source="door"))
 
 
 def test_the_overlay_says_what_and_when(tmp_path):
@@ -399,6 +417,126 @@ def test_a_folder_is_for_one_process(tmp_path):
         with pytest.raises(OSError, match="clips are being written there already"):
             EventClips(tmp_path)
     EventClips(tmp_path).close()
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        EventClips(tmp_path / "file")
+
+
+def test_a_silent_stream_is_not_waited_for(tmp_path, monkeypatch):
+    """A camera that is lost behind an event; and one that went while nobody said how it ended."""
+    monkeypatch.setattr("ppsdk.sinks.clips.clip._SILENT_S", 0.2)
+    monkeypatch.setattr("ppsdk.sinks.clips.clip.LINGER_S", 0.2)
+    with EventClips(tmp_path, options=options()) as clips:
+        stream = clips.tap("door", film(60), live=True)
+        for _ in range(60):
+            next(stream)
+        clips(told("end", 3.0, 5.0))
+        wait_for(lambda: clips.counts().written == 1)
+        play(clips, film(60), [(4.0, told("start", 3.0, 3.5, id="b", source="yard"))], name="yard")
+        wait_for(lambda: clips.counts().written == 2)
+        stream.close()
+    (one, said), (other, _) = made(tmp_path)
+    assert seen(one)[0] == seen(other)[0] == list(range(20, 60))
+    assert said["missing_end_s"] == pytest.approx(1.1)
+
+
+def test_so_many_are_written_at_once(tmp_path):
+    """The others wait for their turn."""
+    parts = []
+    with EventClips(tmp_path, options=options(at_once=2)) as clips:
+        for frame in clips.tap("door", film(100), live=False):
+            if frame.pts_s == 4.0:
+                for id in "abcde":
+                    clips(told("start", 3.0, 3.5, id=id))
+            parts.append(len(list(tmp_path.glob("door/.*.mp4.ppsdk-part"))))
+            time.sleep(0.002)
+        for id in "abcde":
+            clips(told("end", 3.0, 5.0, id=id))
+    assert 0 < max(parts) <= 2
+    assert [seen(path)[0] for path, _ in made(tmp_path)] == [list(range(20, 71))] * 5
+
+
+SPANS = st.tuples(st.integers(0, 120), st.integers(1, 60), st.integers(1, 30), st.booleans())
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    spans=st.lists(SPANS, min_size=1, max_size=3),
+    steps=st.lists(st.integers(1, 3), min_size=60, max_size=150),
+    pre=st.integers(0, 20),
+    post=st.integers(0, 20),
+)
+def test_whatever_happens_when_a_clip_has_its_frames(spans, steps, pre, post):
+    """In tenths of a second, events in between: whenever they are told of, and however many."""
+    times = np.cumsum([0, *steps])
+    records = []
+    for id, (start, lasts, late, has_start) in enumerate(spans):
+        both = event(start / 10 + 0.05, (start + lasts) / 10 + 0.05, late_s=late / 10, id=str(id))
+        records += both if has_start else both[1:]
+    frames = [Frame(make_frame(i, 64, 48), time_s / 10) for i, time_s in enumerate(times)]
+    with TemporaryDirectory() as folder:
+        chosen = options(pre_s=pre / 10, post_s=post / 10, look_back_s=40)
+        with EventClips(folder, options=chosen) as clips:
+            play(clips, frames, records)
+        films = {record["event"]["id"]: seen(path)[0] for path, record in made(Path(folder))}
+        failed = clips.counts().failed
+    wanted = {}
+    for id, (start, lasts, _, _) in enumerate(spans):
+        inside = (start - pre + 0.5 <= times) & (times <= start + lasts + post + 0.5)
+        wanted[str(id)] = np.flatnonzero(inside).tolist()
+    assert films == {id: indices for id, indices in wanted.items() if indices}
+    assert failed == len(wanted) - len(films)
+
+
+def test_clips_of_a_camera_have_its_clock(tmp_path):
+    span = {"length_s": 0.8, "stride_s": 0.4}
+    every = EventOptions(per_window=True, on_threshold=0.0)
+    clips = EventClips(tmp_path, options=options(pre_s=0.2, post_s=0.2, fps=100))
+    kept = []
+
+    def tap(name, frames, *, live):
+        for frame in clips.tap(name, frames, live=live):
+            if not kept or frame.pts_s - kept[-1][1] > 0.01 - 1e-6:  # not what comes in a burst
+                kept.append((read(frame.image).index, frame.pts_s))
+            yield frame
+
+    with clips, Recognizer(BUNDLED, num_threads=1) as recognizer, Camera("live") as camera:
+        with recognizer.events(camera.url, **span, options=every, tap=tap) as events:
+            records = []
+            for each in events:
+                clips(each)
+                records.append(each)
+                if len(records) == 2:
+                    break
+            wait_for(lambda: clips.counts().written == 2)
+    for record, (path, said) in zip(records, made(tmp_path), strict=True):
+        started = datetime.fromisoformat(record.start_time).astimezone(timezone.utc)
+        assert path.name.startswith(started.strftime("%Y-%m-%d_%H-%M-%SZ_"))
+        indices, times = seen(path)
+        around = [
+            (index, time_s)
+            for index, time_s in kept
+            if record.start_s - 0.2 <= time_s <= record.end_s + 0.2
+        ]
+        assert indices == [index for index, _ in around]
+        assert times == pytest.approx([time_s - around[0][1] for _, time_s in around], abs=1e-4)
+        assert said["missing_frames"] == said["missing_end_s"] == 0
+
+
+def test_ppsdk_run_films_what_it_tells(tmp_path):
+    """25 frames a second, of which every second one is kept."""
+    command = ["run", SYNTH / "base_64.mp4", "--model", BUNDLED, "--per-window"]
+    command += ["--on-threshold", 0, "--clips", tmp_path, "--statistics"]
+    done = run(*command, "--clips-pre-s", 0, "--clips-post-s", 0.2, "--clips-overlay")
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    films = {record["event"]["id"]: seen(path)[0] for path, record in made(tmp_path)}
+    assert done.returncode == 0 and len(events) > 2 and nothing_else(tmp_path)
+    assert films == {
+        each["id"]: [i for i in range(0, 64, 2) if each["start_s"] <= i / 25 <= each["end_s"] + 0.2]
+        for each in events
+    }
+    told = [json.loads(line) for line in done.stderr.splitlines() if line.startswith('{"sink"')]
+    assert told[0]["clips"]["written"] == len(events)
 
 
 def test_names_are_safe_everywhere():
@@ -433,3 +571,105 @@ def test_how_far_memory_has_to_reach_back():
         per_class={"fall": {"min_duration_s": 3.0}},
     )
     assert look_back_s(2.0, 0.5, chosen) == 15.0 + 3.0 + 2.0
+
+
+PAGE = """<script>
+const video = document.createElement("video"), times = %s, told = [];
+function look() {
+  const canvas = document.createElement("canvas");
+  canvas.width = video.videoWidth; canvas.height = video.videoHeight;
+  canvas.getContext("2d").drawImage(video, 0, 0);
+  told.push(canvas.toDataURL().split(",")[1]);
+  if (told.length < times.length) video.currentTime = times[told.length];
+  else tell({seconds: video.duration, pictures: told});
+}
+function tell(what) { fetch("/told", {method: "POST", body: JSON.stringify(what)}); }
+video.onerror = () => tell({error: video.error.message});
+video.onseeked = look;
+video.onloadeddata = () => { video.currentTime = times[0]; };
+video.src = "data:video/mp4;base64,%s";
+</script>"""
+
+
+def shown_by_chromium(mp4, times, tmp_path):
+    """What a page says that has the film: its length, and the pictures at some times."""
+    page = PAGE % (json.dumps(times), base64.b64encode(mp4).decode())
+    told = queue.Queue()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(page.encode())
+
+        def do_POST(self):
+            told.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *told):
+            pass
+
+    browser = shutil.which("chromium")
+    if browser is None:
+        pytest.skip("needs chromium")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        command = [browser, "--headless", "--no-sandbox", "--disable-gpu"]
+        command += [f"--user-data-dir={tmp_path / 'profile'}"]
+        process = subprocess.Popen(
+            [*command, f"http://127.0.0.1:{server.server_port}/"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            return told.get(timeout=60)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)  # its helpers too
+            process.wait()
+            server.shutdown()
+
+
+@pytest.mark.slow
+@posix
+def test_a_browser_plays_it(tmp_path):
+    """At second 2.55 of the clip, which begins with frame 20, frame 45 is shown."""
+    with EventClips(tmp_path, options=options()) as clips:
+        play(clips, film(100, width=160, height=120), event(3.0, 5.0))
+    ((path, _),) = made(tmp_path)
+    told = shown_by_chromium(path.read_bytes(), [0.05, 2.55, 5.05], tmp_path)
+    assert told["seconds"] == pytest.approx(5.1, abs=0.05), told
+    images = [
+        np.asarray(Image.open(BytesIO(base64.b64decode(png))).convert("RGB"))
+        for png in told["pictures"]
+    ]
+    assert [read(image).index for image in images] == [20, 45, 70]
+    for image in images:
+        for right, cell in MARKS.items():
+            assert np.abs(colour(image, cell) - right).max() < 20
+
+
+@pytest.mark.slow
+@posix
+def test_a_real_disk_that_is_full(tmp_path):
+    """Needs root: 4 MB of tmpfs, of which 20 kB are left."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a tmpfs")
+    try:
+        with EventClips(disk, options=options()) as clips:
+            (disk / "film").write_bytes(b"x" * 4_160_000)
+            noise = np.random.default_rng(1).integers(0, 256, (100, 120, 160, 3), np.uint8)
+            noisy = [Frame(image, i / 10) for i, image in enumerate(noise)]
+            play(clips, noisy, event(3.0, 5.0, id="lost"))
+            wait_for(lambda: clips.counts().failed == 1)
+            (disk / "film").unlink()
+            play(clips, noisy, event(3.0, 5.0, id="kept"))
+        assert [record["event"]["id"] for _, record in made(disk)] == ["kept"]
+        assert nothing_else(disk) and clips.counts().written == 1
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)

@@ -81,6 +81,8 @@ class ClipFolder:
         size = sum(self.part(stem, ending).stat().st_size for ending in ENDINGS)
         self._make_room(size)
         for ending in ENDINGS:
+            _sync(self.part(stem, ending))
+        for ending in ENDINGS:
             os.replace(self.part(stem, ending), _with_ending(stem, ending))
         self._written.append(_Written(stem, record["written_at"], size))
         self._size += size
@@ -129,6 +131,12 @@ def _now() -> str:
 
 def _with_ending(stem: Path, ending: str) -> Path:
     return stem.with_name(stem.name + ending)
+
+
+def _sync(path: Path) -> None:
+    """To the disk, before it has its name: a loss of power must not leave the name alone."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def _locked(folder: Path) -> IO[bytes]:

@@ -34,7 +34,7 @@ class ClipOptions:
     overlay: bool = False
     look_back_s: float = 30.0
     ring_bytes: int = 64_000_000
-    at_once: int = 6
+    at_once: int = 8
     budget_bytes: int = 10_000_000_000
 
     def __post_init__(self) -> None:

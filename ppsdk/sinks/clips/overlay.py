@@ -34,4 +34,4 @@ def _time(event: ActionEvent, pts_s: float) -> str:
     if event.start_time is None:
         return f"{pts_s:.2f} s"
     start = datetime.fromisoformat(event.start_time)
-    return f"{start + timedelta(seconds=pts_s - event.start_s):%Y-%m-%d %H:%M:%S}"
+    return f"{start + timedelta(seconds=pts_s - event.start_s):%Y-%m-%d %H:%M:%SZ}"

@@ -79,7 +79,8 @@ class EventClips:
             for frame in frames:
                 if not live:
                     self._wait_for_room(ring)
-                ring.add(frame)
+                if self._until_s is None:
+                    ring.add(frame)
                 yield frame
         finally:
             ring.end()
@@ -93,7 +94,6 @@ class EventClips:
             if clip is None:
                 ring = self._rings.get(event.source)
                 if ring is None or self._until_s is not None:
-                    self._counts.failed += 1
                     why = "closed" if ring else "no such stream has a tap"
                     raise ValueError(f"{event.source}: no clip of {event.label!r}: {why}")
                 self._clips[event.id] = EventClip(event, ring, self._folder, self._options)
