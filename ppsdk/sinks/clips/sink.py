@@ -157,10 +157,12 @@ class EventClips:
     def _go_on(self, clip: EventClip, until_s: float | None) -> bool:
         """Whether there was something to write."""
         try:
+            # Asked first: what comes while it writes is for the next turn.
+            is_over = clip.is_complete or until_s is not None
             is_late = until_s is not None and time.monotonic() > until_s
             if not is_late and clip.go_on():
                 return True
-            if clip.is_complete or until_s is not None:
+            if is_over:
                 clip.finish()
                 self._note_written(clip)
         except Exception as error:  # whatever it is, the other clips go on
