@@ -18,7 +18,7 @@ from ppsdk.sources import Source
 from ppsdk.sources.reader import Reader
 from ppsdk.statistics import StreamMeter, StreamState, StreamStatistics
 from ppsdk.status import StreamCounters
-from ppsdk.stream import cut_batch, read_kept
+from ppsdk.stream import Tap, cut_batch, read_kept, tapped_frames
 from ppsdk.thinning import Kept, WindowGrid
 
 
@@ -53,6 +53,7 @@ class Feed:
         ready: threading.Condition,
         *,
         events: EventOptions | None = None,
+        tap: Tap | None = None,
     ) -> None:
         self.name, self.events = name, events
         self.turn = -1
@@ -60,6 +61,7 @@ class Feed:
         self.error: str | None = None
         self.closed = False
         self._opener, self._windowing, self._ready = opener, windowing, ready
+        self._tap = tap
         self._cutter = WindowCutter(windowing.grid)
         self._clips: deque[tuple[Clip, float]] = deque()
         self._finished = False
@@ -178,7 +180,8 @@ class Feed:
     def _start_reading(self) -> Reader[Kept] | None:
         if self._opening.waiting and self._opening.take() and self.source is not None:
             grid, shrink = self._windowing.grid, self._windowing.shrink
-            self._reader = read_kept(self.source, grid, shrink, ready=self._ready)
+            frames = tapped_frames(self.source, self.name, self._tap)
+            self._reader = read_kept(self.source, frames, grid, shrink, ready=self._ready)
             if self.closed:
                 self._reader.close()
         return self._reader

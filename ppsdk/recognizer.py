@@ -27,7 +27,7 @@ from ppsdk.records import ActionEvent, Clip, Frame, Image, NoWindow, Roi, Window
 from ppsdk.sampling import Sampling, check_sampling
 from ppsdk.sources import Decoder, LiveOptions, Source, SourceRef, open_source
 from ppsdk.sources.protocol import OnStatus
-from ppsdk.stream import window_clips
+from ppsdk.stream import Tap, window_clips
 from ppsdk.stream_options import StreamOptions
 from ppsdk.streams import Streams
 from ppsdk.thinning import WindowGrid, check_seconds
@@ -163,6 +163,7 @@ class Recognizer:
         roi: Roi | None = None,
         decoder: Decoder = "auto",
         fps: float | None = None,
+        tap: Tap | None = None,
     ) -> Stream[WindowScores]:
         """Scores of window after window of a stream.
 
@@ -170,12 +171,13 @@ class Recognizer:
         fps: for bare arrays. length_s, stride_s: seconds, the model's own unless given; the stride
         is rounded to whole segments (length_s / num_segments). A file gives every window, a camera
         the newest one whenever the next is asked for. No window spans a gap.
+        tap: sees every frame, as the source has it, and gives it on: see `EventClips.tap`.
         Raises VideoError when the source cannot be opened or read.
         """
         grid = self._grid(length_s, stride_s)
         check_roi(roi)
         opened = open_source(source, decoder=decoder, fps=fps)
-        return Stream(opened, _only_windows(self._stream_windows(opened, grid, roi)))
+        return Stream(opened, _only_windows(self._stream_windows(opened, grid, roi, tap)))
 
     def events(
         self,
@@ -187,6 +189,7 @@ class Recognizer:
         decoder: Decoder = "auto",
         fps: float | None = None,
         options: EventOptions | None = None,
+        tap: Tap | None = None,
     ) -> Stream[ActionEvent]:
         """What happens in a stream, record by record: start, update, end.
 
@@ -201,7 +204,7 @@ class Recognizer:
         check_roi(roi)
         opened = open_source(source, decoder=decoder, fps=fps)
         events = detect_events(
-            self._stream_windows(opened, grid, roi),
+            self._stream_windows(opened, grid, roi, tap),
             labels=self.labels,
             options=options,
             source=opened.name,
@@ -218,6 +221,7 @@ class Recognizer:
         still_below: float | None = None,
         live: LiveOptions | None = None,
         on_status: OnStatus | None = None,
+        tap: Tap | None = None,
     ) -> Streams:
         """Windows of several streams in fair turns, as `StreamWindow(name, scores)`; use it as a
         context manager. `add` and `remove` change the streams, `statistics` says how each fares,
@@ -230,6 +234,7 @@ class Recognizer:
         last one computed, to less than that, has its scores, and is counted (see `MotionGate`). Off
         unless given.
         on_status: called with each `StreamStatus`, in whichever thread it comes about.
+        tap: as for `windows`, called once for each stream.
 
         A file gives every window. A camera gives the newest one at each of its turns: where time
         does not suffice for all, windows of all cameras come equally farther apart, which is told
@@ -249,7 +254,7 @@ class Recognizer:
             gate = None if below is None else MotionGate(below)
             return Windowing(cut, self._shrink(own), self._stream_scorer(cut), gate)
 
-        streams = Streams(new_windowing, live=live, on_status=on_status)
+        streams = Streams(new_windowing, live=live, on_status=on_status, tap=tap)
         try:
             for source in sources:
                 streams.add(source)
@@ -269,11 +274,11 @@ class Recognizer:
         self.close()
 
     def _stream_windows(
-        self, source: Source, grid: WindowGrid, roi: Roi | None
+        self, source: Source, grid: WindowGrid, roi: Roi | None, tap: Tap | None
     ) -> Generator[WindowScores | NoWindow, None, None]:
         with source:
             score = self._stream_scorer(grid)
-            for clip in window_clips(source, grid, partial(self._crop_roi, roi)):
+            for clip in window_clips(source, grid, partial(self._crop_roi, roi), tap=tap):
                 yield clip if isinstance(clip, NoWindow) else score(clip)
 
     def _stream_scorer(self, grid: WindowGrid) -> Callable[[Clip], WindowScores]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
+from typing import Protocol
 
 from ppsdk.records import Clip, Frame, Image, NoWindow
 from ppsdk.sampling import WindowCutter
@@ -18,16 +19,25 @@ Shrink = Callable[[Image], Image]
 LOOK_S = 0.25
 
 
+class Tap(Protocol):
+    """Sees each frame of a stream, in the thread that reads it, and gives it on."""
+
+    def __call__(
+        self, name: str, frames: Iterator[Frame], *, live: bool
+    ) -> Generator[Frame, None, None]: ...
+
+
 def window_clips(
-    source: Source, grid: WindowGrid, shrink: Shrink
+    source: Source, grid: WindowGrid, shrink: Shrink, *, tap: Tap | None = None
 ) -> Generator[Clip | NoWindow, None, None]:
     """The clips of a source's windows: all of a file's; of a camera the newest there is, whenever
     one is asked for. Waits for the next one, and tells while a camera is lost; `source.close()`
     ends it.
     """
+    frames = tapped_frames(source, source.name, tap)
     cutter = WindowCutter(grid)
     if source.own_thread:
-        with read_kept(source, grid, shrink) as reader:
+        with read_kept(source, frames, grid, shrink) as reader:
             while not reader.ended:
                 batch = reader.take(LOOK_S)
                 yield from cut_batch(source, cutter, batch)
@@ -35,24 +45,31 @@ def window_clips(
                 if until_s is not None and not batch:
                     yield NoWindow(until_s)
     else:
-        with closing(_thinned(source, grid, shrink)) as thinned:
+        with closing(_thinned(source, frames, grid, shrink)) as thinned:
             for kept in thinned:
                 yield from cut_batch(source, cutter, [kept])
     yield from cutter.finish()
 
 
+def tapped_frames(source: Source, name: str, tap: Tap | None) -> Generator[Frame, None, None]:
+    """Not read before the first one is asked for."""
+    frames = source.frames()
+    return frames if tap is None else tap(name, frames, live=source.live)
+
+
 def read_kept(
     source: Source,
+    frames: Iterator[Frame],
     grid: WindowGrid,
     shrink: Shrink,
     *,
     ready: threading.Condition | None = None,
 ) -> Reader[Kept]:
-    """Read and thin a source in a thread of its own, ahead of whoever takes the kept frames: of a
-    camera the last ones, enough for its newest window; of a file as many are read ahead.
+    """Read and thin a source's frames in a thread of its own, ahead of whoever takes the kept ones:
+    of a camera the last ones, enough for its newest window; of a file as many are read ahead.
     """
     return Reader(
-        _thinned(source, grid, shrink),
+        _thinned(source, frames, grid, shrink),
         capacity=grid.num_segments + min(grid.stride_segments, grid.num_segments),
         on_drop=source.count_drop if source.live else None,
         keep_waiting=source.keep_waiting,
@@ -71,14 +88,16 @@ def cut_batch(source: Source, cutter: WindowCutter, batch: list[Kept]) -> list[C
     return wanted
 
 
-def _thinned(source: Source, grid: WindowGrid, shrink: Shrink) -> Generator[Kept, None, None]:
+def _thinned(
+    source: Source, frames: Iterator[Frame], grid: WindowGrid, shrink: Shrink
+) -> Generator[Kept, None, None]:
     def on_gap(from_s: float, to_s: float) -> None:
         source.report("gap", to_s, f"no frame for {to_s - from_s:.1f} s")
 
-    return thin(_timed(source), grid, shrink, on_gap)
+    return thin(_timed(source, frames), grid, shrink, on_gap)
 
 
-def _timed(source: Source) -> Iterator[Frame]:
-    for frame in source.frames():
+def _timed(source: Source, frames: Iterator[Frame]) -> Iterator[Frame]:
+    for frame in frames:
         source.counters.newest_s = frame.pts_s
         yield frame

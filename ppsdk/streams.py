@@ -21,6 +21,7 @@ from ppsdk.sources.protocol import OnStatus
 from ppsdk.sources.reader import close_all
 from ppsdk.statistics import StreamStatistics
 from ppsdk.status import StatusKind, StreamStatus
+from ppsdk.stream import Tap
 from ppsdk.stream_options import StreamOptions
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,9 @@ class Streams(Iterator[StreamWindow]):
         *,
         live: LiveOptions | None,
         on_status: OnStatus | None,
+        tap: Tap | None = None,
     ) -> None:
+        self._tap = tap
         self._new_windowing, self._live, self._on_status = new_windowing, live, on_status
         self._ready = threading.Condition()
         # By name; and those that were taken away, of which the iteration is to be told.
@@ -81,7 +84,14 @@ class Streams(Iterator[StreamWindow]):
             self._refuse_another(name, replace=replace)
             replaced = self._take_away(name)
             opener = partial(options.open, self._live, self._on_status)
-            self._feeds[name] = Feed(name, opener, windowing, self._ready, events=options.events)
+            self._feeds[name] = Feed(
+                name,
+                opener,
+                windowing,
+                self._ready,
+                events=options.events,
+                tap=self._tap,
+            )
             self._ready.notify_all()
         _close(replaced)
         return name

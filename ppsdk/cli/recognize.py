@@ -27,7 +27,7 @@ from ppsdk.cli.shared import (
     stream_options,
     threads_option,
 )
-from ppsdk.cli.sink_options import open_sinks, sink_options, tell_sinks
+from ppsdk.cli.sink_options import open_sinks, sink_options, tap_of, tell_sinks
 from ppsdk.cli.site import refuse_others, run_site, site_options
 from ppsdk.cli.stderr import fail, tell
 from ppsdk.cli.termination import closed_at_sigterm
@@ -116,6 +116,7 @@ def run(
         raise click.UsageError(
             "must be SOURCES and --model, or --config and maybe --check, --state"
         )
+    from ppsdk.sinks.clips import look_back_s
     from ppsdk.sources import LiveOptions, open_source
 
     wanted = stream_options(sources, rois, fps=fps, realtime=realtime)
@@ -127,14 +128,20 @@ def run(
         if show_options:
             print_json(options.to_dict())
             return 0
-        sinks = stack.enter_context(open_sinks())
+        late_s = look_back_s(length_s or recognizer.facts.length_s, step_s, options)
+        sinks = stack.enter_context(open_sinks(late_s))
         if len(sources) == 1:
             # Nobody waits for another one: what cannot be opened is an error at once.
             opened = open_source(sources[0], fps=fps, realtime=realtime, live=live)
             wanted = [replace(wanted[0], source=stack.enter_context(opened))]
         streams = stack.enter_context(
             recognizer.streams(
-                wanted, length_s=length_s, stride_s=stride_s, still_below=still_below, live=live
+                wanted,
+                length_s=length_s,
+                stride_s=stride_s,
+                still_below=still_below,
+                live=live,
+                tap=tap_of(sinks),
             )
         )
         metrics = stack.enter_context(open_metrics(streams, sinks, recognizer.labels))

@@ -15,6 +15,8 @@ from ppsdk.cli.stderr import fail, tell
 
 if TYPE_CHECKING:
     from ppsdk.sinks import Remote, Sink, Sinks
+    from ppsdk.sinks.clips import EventClips
+    from ppsdk.stream import Tap
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _META = "ppsdk.sink."
@@ -77,6 +79,29 @@ OPTIONS = (
         show_default=True,
         help="For how long it is kept.",
     ),
+    _option("--clips", type=PATH, metavar="DIR", help="Film each event into this folder."),
+    _option(
+        "--clips-pre-s",
+        type=click.FloatRange(min=0),
+        default=5.0,
+        show_default=True,
+        help="Seconds of film before an event.",
+    ),
+    _option(
+        "--clips-post-s",
+        type=click.FloatRange(min=0),
+        default=5.0,
+        show_default=True,
+        help="Seconds behind it.",
+    ),
+    _option(
+        "--clips-budget-mb",
+        type=click.FloatRange(min=0, min_open=True),
+        default=10_000,
+        show_default=True,
+        help="Of all films; the oldest give way.",
+    ),
+    _option("--clips-overlay", is_flag=True, help="Write label and time into the film."),
 )
 
 
@@ -87,8 +112,10 @@ def sink_options(command: Command) -> Command:
     return command
 
 
-def open_sinks() -> Sinks:
-    """Raises ValueError or OSError, in one line, for what cannot be; nothing stays open then."""
+def open_sinks(look_back_s: float) -> Sinks:
+    """look_back_s: of clips, see `ClipOptions`. Raises ValueError or OSError, in one line, for what
+    cannot be; nothing stays open then.
+    """
     from ppsdk.sinks import CsvFile, JsonLines, Sinks
 
     meta = click.get_current_context().meta
@@ -109,9 +136,18 @@ def open_sinks() -> Sinks:
             if given[name]:
                 sinks.append(_spooled(name, given, open_remote))
                 opened.enter_context(sinks[-1])
+        if given["clips"]:
+            sinks.append(opened.enter_context(_clips(given, look_back_s)))
         fan = Sinks(sinks)
         opened.pop_all()
     return fan
+
+
+def tap_of(sinks: Sinks) -> Tap | None:
+    """What the streams are to be given: None where no sink wants their frames."""
+    from ppsdk.sinks.clips import EventClips
+
+    return next((sink.tap for sink in sinks.sinks if isinstance(sink, EventClips)), None)
 
 
 def tell_sinks(sinks: Sinks, *, statistics: bool) -> bool:
@@ -119,6 +155,7 @@ def tell_sinks(sinks: Sinks, *, statistics: bool) -> bool:
     for each sink too. What waits in a spool is not lost.
     """
     from ppsdk.sinks import spool_counts
+    from ppsdk.sinks.clips import EventClips
 
     lost = False
     for sink in sinks.sinks:
@@ -127,11 +164,18 @@ def tell_sinks(sinks: Sinks, *, statistics: bool) -> bool:
         spool = spool_counts(sink)
         if spool is not None:
             told["spool"] = asdict(spool)
+        no_clips = 0
+        if isinstance(sink, EventClips):
+            told["clips"] = asdict(sink.counts())
+            no_clips = sink.counts().failed
         if statistics:
             tell("sink", told)
         if counts.failed or counts.dropped:
             lost = True
             fail(f"{sink.name}: {counts.failed + counts.dropped} records are lost", 1)
+        if no_clips:
+            lost = True
+            fail(f"{sink.name}: {no_clips} events have no clip", 1)
     return lost
 
 
@@ -153,6 +197,19 @@ def _spooled(
     except BaseException:
         spool.close()
         raise
+
+
+def _clips(given: dict[str, Any], look_back_s: float) -> EventClips:
+    from ppsdk.sinks.clips import ClipOptions, EventClips
+
+    options = ClipOptions(
+        pre_s=given["clips_pre_s"],
+        post_s=given["clips_post_s"],
+        budget_bytes=max(1, round(given["clips_budget_mb"] * 1e6)),
+        overlay=given["clips_overlay"],
+        look_back_s=look_back_s,
+    )
+    return EventClips(given["clips"], options=options)
 
 
 def _webhook(given: dict[str, Any]) -> Remote:

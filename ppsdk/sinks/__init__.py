@@ -1,7 +1,7 @@
 """Where events go: files, and peers that are sometimes not there.
 
 A sink is called with each record of an event; `Sinks` joins several. `Spooled` keeps on disk what a
-`Remote` (a webhook, an MQTT broker) has not taken yet.
+`Remote` (a webhook, an MQTT broker) has not taken yet. `ppsdk.sinks.clips` films each event.
 """
 
 from ppsdk.sinks.fan import SinkCounts, Sinks

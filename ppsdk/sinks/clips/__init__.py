@@ -1,0 +1,6 @@
+"""A short film of each event, from frames that were decoded anyway."""
+
+from ppsdk.sinks.clips.options import ClipOptions, look_back_s
+from ppsdk.sinks.clips.sink import ClipCounts, EventClips
+
+__all__ = ["ClipCounts", "ClipOptions", "EventClips", "look_back_s"]
