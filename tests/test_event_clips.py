@@ -151,6 +151,9 @@ def test_times_are_those_of_the_frames(tmp_path):
     indices, shown = seen(path)
     assert indices == list(range(2, 12))  # 0.4 s to 11.8 s
     assert shown == pytest.approx([time_s - 0.4 for time_s in times[2:12]], abs=1e-4)
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert 10.6 < stream.duration * stream.time_base < 11.3
     assert record["missing_frames"] == 0
 
 

@@ -166,7 +166,7 @@ class EventClips:
                 clip.finish()
                 self._note_written(clip)
         except Exception as error:  # whatever it is, the other clips go on
-            log.error("%s: no clip: %s", clip.stem, error)
+            log.error("%s.mp4: no clip: %s", clip.stem, getattr(error, "strerror", None) or error)
             clip.abandon()
             with self._changed:
                 self._counts.failed += 1
