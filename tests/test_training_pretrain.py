@@ -83,7 +83,7 @@ def test_the_student_comes_closer_to_the_teacher(videos, tmp_path, caplog):
 @pytest.mark.slow
 def test_a_killed_pretraining_goes_on_to_the_same_result(videos, tmp_path, monkeypatch):
     straight = pretrain(videos, tmp_path / "straight", SMALL)
-    save, saves = module._save, []
+    save, saves = module.save_state, []
 
     def save_and_die(*arguments):
         save(*arguments)
@@ -91,14 +91,14 @@ def test_a_killed_pretraining_goes_on_to_the_same_result(videos, tmp_path, monke
         if len(saves) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "_save", save_and_die)
+    monkeypatch.setattr(module, "save_state", save_and_die)
     with pytest.raises(KeyboardInterrupt):
         pretrain(videos, tmp_path / "killed", SMALL)
     monkeypatch.undo()
     resumed = pretrain(videos, tmp_path / "killed", SMALL)
     one, other = read_checkpoint(straight).arrays, read_checkpoint(resumed).arrays
     assert all(np.array_equal(one[name], other[name]) for name in one)
-    with pytest.raises(ModelError, match="is of other options"):
+    with pytest.raises(ModelError, match="is of another recipe or data"):
         pretrain(videos, tmp_path / "killed", PretrainOptions(frames=32, views=1, image_size=32))
 
 
