@@ -75,7 +75,7 @@ def sinks_of(*arguments):
         "run", [str(argument) for argument in arguments]
     )
     with context:
-        with open_sinks() as sinks:
+        with open_sinks(look_back_s=30.0) as sinks:
             yield sinks
 
 
