@@ -27,6 +27,7 @@ except ImportError:
 
 from ppsdk.records import ActionEvent
 from ppsdk.sinks import Sinks, spool_counts
+from ppsdk.sinks.clips import clip_counts
 from ppsdk.sources.credentials import masked
 from ppsdk.statistics import LATENCY_BOUNDS_S, StreamState, StreamStatistics
 from ppsdk.streams import Streams
@@ -44,6 +45,13 @@ _COUNTERS = (
     ("ppsdk_windows_still", "Windows not computed because nothing moved.", "still"),
     ("ppsdk_windows_skipped", "Windows of a live source passed over for newer ones.", "skipped"),
     ("ppsdk_opens", "Times that a live source was opened, or tried to.", "opens"),
+)
+# And of `ClipCounts`.
+_CLIP_COUNTERS = (
+    ("ppsdk_clips_written", "Clips of events.", "written"),
+    ("ppsdk_clips_incomplete", "Clips that lack something, as their records say.", "incomplete"),
+    ("ppsdk_clips_failed", "Events without a clip.", "failed"),
+    ("ppsdk_clips_deleted", "Clips that gave way to newer ones.", "deleted"),
 )
 
 
@@ -86,6 +94,7 @@ class Metrics(Collector):
         if self._sinks is not None:
             yield from _of_sinks(self._sinks)
             yield from _of_spools(self._sinks)
+            yield from _of_clips(self._sinks)
         yield InfoMetricFamily("ppsdk_build", "Versions in use.", _versions())
         yield from self._process.collect() or [_start_time()]
 
@@ -168,6 +177,16 @@ def _of_spools(sinks: Sinks) -> Iterator[Metric]:
             for reason, count in told.items():
                 dropped.add_metric([name, reason], count)
     yield from (waiting, size, dropped)
+
+
+def _of_clips(sinks: Sinks) -> Iterator[Metric]:
+    counted = [(_shown(sink.name), clip_counts(sink)) for sink in sinks.sinks]
+    for name, documentation, field in _CLIP_COUNTERS:
+        counter = CounterMetricFamily(name, documentation, labels=["sink"])
+        for sink, counts in counted:
+            if counts is not None:
+                counter.add_metric([sink], getattr(counts, field))
+        yield counter
 
 
 def _versions() -> dict[str, str]:

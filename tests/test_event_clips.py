@@ -32,7 +32,7 @@ from test_sinks import alone
 from ppsdk import ActionEvent, EventOptions, Frame, Recognizer
 from ppsdk.demo.run import BUNDLED
 from ppsdk.sinks.clips import ClipOptions, EventClips, look_back_s
-from ppsdk.sinks.clips.folder import safe_name
+from ppsdk.sinks.clips.folder import ClipFolder, safe_name
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs signals and RLIMIT_FSIZE")
 
@@ -260,6 +260,30 @@ def test_a_stream_that_comes_again_starts_anew(tmp_path):
         play(clips, film(100), event(3.0, 5.0, id="a"))
         play(clips, film(100, first=500), event(3.0, 5.0, id="b"))
     assert [seen(path)[0][0] for path, _ in made(tmp_path)] == [20, 520]
+
+
+def test_what_comes_while_the_disk_is_busy_is_not_slept_over(tmp_path, monkeypatch):
+    """Its end, too: `close` does not wait for somebody who sleeps."""
+    busy = threading.Event()
+
+    def keep_within(folder, budget_bytes, look=ClipFolder.keep_within):
+        busy.set()
+        time.sleep(0.1)
+        look(folder, budget_bytes)
+
+    clips = EventClips(tmp_path, options=options())
+    monkeypatch.setattr(ClipFolder, "keep_within", keep_within)
+    clips.change(options())
+    assert busy.wait(10)
+    play(clips, film(60), [(5.0, told("end", 3.0, 4.0))])
+    wait_for(lambda: clips.counts().written == 1)
+    busy.clear()
+    clips.change(options())
+    assert busy.wait(10)
+    closing = threading.Thread(target=clips.close)
+    closing.start()
+    closing.join(30)
+    assert not closing.is_alive()
 
 
 def test_pictures_of_any_size(tmp_path):
@@ -559,10 +583,10 @@ def test_names_are_safe_everywhere():
 
 
 def test_options_are_checked():
-    for wrong in ({"pre_s": -1}, {"fps": 0}, {"jpeg_quality": 96}, {"budget_bytes": 0}):
-        ((name, value),) = wrong.items()
+    faults = {"pre_s": -1, "fps": 0, "jpeg_quality": 96, "budget_bytes": 0, "longest_s": 5.0}
+    for name, value in faults.items():
         with pytest.raises(ValueError, match=f"{name} is {value}: must be"):
-            ClipOptions(**wrong)
+            ClipOptions(**{name: value})
 
 
 def test_how_far_memory_has_to_reach_back():

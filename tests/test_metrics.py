@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from stallserver import Camera
 from test_cli import assert_refused, run
 from test_cli_sinks import FILM
+from test_event_clips import film, play
 from test_sinks import Told
 from test_spool import Peer, wait_for
 
@@ -22,6 +23,7 @@ from ppsdk.demo.run import BUNDLED
 from ppsdk.metrics import Metrics
 from ppsdk.metrics_server import MetricsServer
 from ppsdk.sinks import Refused, Sinks, Spool, Spooled
+from ppsdk.sinks.clips import EventClips
 
 SPAN = {"length_s": 0.8, "stride_s": 0.4}
 
@@ -149,6 +151,21 @@ def test_sinks_and_spools(recognizer, tmp_path):
     assert told["ppsdk_sink_records_total", "taken", "peer"] == 5
     assert told["ppsdk_sink_records_total", "taken", "good"] == 5
     assert told["ppsdk_sink_records_total", "dropped", "bad"] == 0
+
+
+def test_clips(recognizer, tmp_path):
+    """One, of an event from second 1 to 3: there are 4 s of its stream, not 8."""
+    clips = EventClips(tmp_path)
+    with recognizer.streams([]) as streams, Sinks([clips]) as sinks:
+        with MetricsServer(Metrics(streams, sinks), port=0) as server:
+            play(clips, film(40))
+            sinks(record())
+            wait_for(lambda: clips.counts().written == 1)
+            told = scrape(server.url)
+    for what, count in (("written", 1), ("incomplete", 1), ("failed", 0), ("deleted", 0)):
+        assert told[f"ppsdk_clips_{what}_total", str(tmp_path)] == count
+    assert told["ppsdk_sink_records_total", "taken", str(tmp_path)] == 1
+    assert ("ppsdk_spool_records", str(tmp_path)) not in told
 
 
 def test_a_port_is_one_server_s_and_free_again_at_close(recognizer, capfd):

@@ -1,6 +1,7 @@
 """A site's file: what it says, and all that is wrong with it, told by its lines."""
 
 import json
+import re
 import tempfile
 from pathlib import Path
 
@@ -14,11 +15,13 @@ from ppsdk import EventOptions
 from ppsdk.demo.run import BUNDLED
 from ppsdk.event_options import write_options
 from ppsdk.sinks import Certificates
+from ppsdk.sinks.clips import ClipOptions
 from ppsdk.site.load import load_site
 from ppsdk.site.problems import SiteError
 from ppsdk.site.schema import (
     CameraTable,
     ClassTable,
+    ClipsTable,
     EventsTable,
     MqttTable,
     SinksTable,
@@ -27,6 +30,8 @@ from ppsdk.site.schema import (
     WebhookTable,
 )
 
+EXAMPLE = Path(__file__).parent.parent / "examples" / "site" / "site.toml"
+EXAMPLE_SECRETS = ("BENCH_USER", "BENCH_PASSWORD", "WEBHOOK_SECRET")
 LABELS = "idle, insert, loosen, pick, place, remove, tighten"
 
 FAULTY = """\
@@ -82,6 +87,12 @@ password_file = "password"
 [sinks.spool]
 max_mb = -1
 max_age_days = "7"
+[sinks.clips]
+path = "site.toml/clips"
+pre_s = -1
+max_height = 9.5
+fps = 61
+overlay = "no"
 """
 
 FAULTS = [
@@ -127,6 +138,11 @@ FAULTS = [
     (49, "sinks.mqtt.password_file: password_env is there too: must be one of them"),
     (51, "sinks.spool.max_mb is -1: must be a number of megabytes, more than 0"),
     (52, 'sinks.spool.max_age_days is "7": must be a number of days'),
+    (54, "sinks.clips.path: ", "site.toml: is a file, must be a folder"),
+    (55, "sinks.clips.pre_s is -1: must be a number of seconds, 0 to 600"),
+    (56, "sinks.clips.max_height is 9.5: must be a whole number, 16 to 4320"),
+    (57, "sinks.clips.fps is 61: must be a number of pictures a second, more than 0 and at most 6"),
+    (58, 'sinks.clips.overlay is "no": must be true or false'),
 ]
 
 
@@ -173,6 +189,11 @@ stdout = true
         ("bench.local/1", "u:p@b", 4, "cameras.url: has a user, a password or a token in it"),
         ("rtsp://bench.local", "rtsp:u:p@b", 4, "cameras.url: has a user, a password or a token"),
         ("rtsp://bench.local/1", "100", 4, "cameras.url: camera 100: must be an index from 0 to"),
+        ("stdout = true", "clips = {}", 6, "sinks.clips.path is missing: must be a folder, which"),
+        (
+            *("stdout = true", "clips = { path = 'c', longest_s = 5 }", 6),
+            "sinks.clips.longest_s is 5.0: must be more than pre_s, 5.0",
+        ),
         ('url = "', 'length_s = 1e-4 # "', 4, "cameras.length_s is 0.0001: must be 0.0008 s or"),
     ],
 )
@@ -249,6 +270,11 @@ url_file = "secrets/hook"
 token_env = "TOKEN"
 [sinks.spool]
 max_age_days = 0.5
+[sinks.clips]
+path = "films"
+pre_s = 2
+overlay = true
+budget_mb = 0.5
 """
 
 
@@ -280,12 +306,16 @@ def test_a_right_file_is_what_it_says(good, monkeypatch):
     assert (bench.length_s, bench.stride_s) == (2, None)
     assert (door.length_s, door.stride_s) == (4, 1)
     assert door.roi == (0, 0, 0.5, 1) and door.polygon == ((0, 0), (0.5, 0), (0, 1))
-    jsonl, webhook = site.sinks
+    jsonl, webhook, clips = site.sinks
     assert (jsonl.kind, jsonl.path) == ("jsonl", folder / "state" / "events.jsonl")
     assert jsonl.max_bytes == 500_000
     assert (webhook.url, webhook.token) == ("https://host/hook?token=x", "t0ken")
     assert webhook.spool.folder == folder / "state" / "spool"
     assert (webhook.spool.max_bytes, webhook.spool.max_age_s) == (100_000_000, 43_200)
+    assert clips.folder == folder / "state" / "films"
+    # That of the door: two lengths of 4 s and strides of 1 s, a gap of 1 s, and 10 s.
+    options = {"pre_s": 2.0, "overlay": True, "budget_bytes": 500_000, "look_back_s": 21.0}
+    assert clips.options == ClipOptions(**options)
     for secret in ("p@ss", "p%40ss", "u:p", "token=x", "t0ken"):
         assert secret not in repr(site)
     assert site == load_site(folder / "site.toml", state_dir=folder / "state", environ=environ)
@@ -312,6 +342,21 @@ def test_event_options_are_those_of_streams_then_of_all_then_of_the_camera(good,
         per_class={"pick": {"on_threshold": 0.7}} | of_place,
     )
     assert film == EventOptions(on_threshold=0.9, min_duration_s=1, cooldown_s=2)
+
+
+def test_the_example_can_film_its_events(tmp_path):
+    """With the lines about clips that are comments in it."""
+    text = EXAMPLE.read_text("utf-8")
+    more = re.sub(r"^# (\[|\w+ = )", r"\1", text, flags=re.MULTILINE)
+    (tmp_path / "model").symlink_to(BUNDLED)
+    sinks = []
+    for toml in (text, more):
+        (tmp_path / "site.toml").write_text(toml, "utf-8")
+        site = load_site(tmp_path / "site.toml", environ=dict.fromkeys(EXAMPLE_SECRETS, "x"))
+        sinks.append(site.sinks)
+    off, on = sinks
+    assert on[:-1] == off and on[-1].folder == tmp_path / "clips"
+    assert on[-1].options == ClipOptions(look_back_s=on[-1].options.look_back_s)
 
 
 def test_check_says_so_and_goes(tmp_path):
@@ -378,6 +423,7 @@ TABLES = {
     "[sinks.webhook]": WebhookTable,
     "[sinks.mqtt]": MqttTable,
     "[sinks.spool]": SpoolTable,
+    "[sinks.clips]": ClipsTable,
 }
 
 

@@ -4,15 +4,22 @@ import json
 import re
 import socket
 import sys
+import threading
 import time
+from itertools import pairwise
 
 import pytest
 from locked_camera import LockedCamera
 from site_process import SiteProcess, camera_table, site_text
 from stallserver import Camera
+from test_event_clips import made, nothing_else, seen
 from test_metrics import scrape
-from test_spool import drained
+from test_spool import drained, wait_for
 from webhook_server import WebhookServer
+
+from ppsdk import Recognizer
+from ppsdk.site.load import load_site
+from ppsdk.site.run import RunningSite
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="has no such signals")
 
@@ -75,7 +82,7 @@ def test_an_open_event_of_an_unchanged_camera_goes_on_over_a_reload(tiny_dir, tm
             for name in ("bench", "door", "gate"):
                 site.wait_for_events(5, source=name, phase="start")
             assert manager.told() == [{"READY": "1", "STATUS": "3 cameras"}]
-            csv = '[sinks.csv]\npath = "events.csv"\n'
+            csv = '[sinks.csv]\npath = "events.csv"\n[sinks.clips]\npath = "clips"\n'
             changed = site_text(tiny_dir, *after, unchanged, JSONL + "fsync = true\n", csv)
             told = site.reload(changed)
             site.wait_for_events(10, source="door", phase="start")
@@ -89,9 +96,12 @@ def test_an_open_event_of_an_unchanged_camera_goes_on_over_a_reload(tiny_dir, tm
         *("bench", "door", "hall")
     }
     sinks = {key[2] for key in metrics if key[0] == "ppsdk_sink_records_total"}
-    assert sinks == {"jsonl", "csv"} and metrics["ppsdk_events_started_total", "bench", "class_001"]
+    assert (
+        sinks == {"jsonl", "csv", "clips"}
+        and metrics["ppsdk_events_started_total", "bench", "class_001"]
+    )
     changes = (
-        "another sink jsonl, new sink csv, another camera door, new camera hall, "
+        "another sink jsonl, new sink csv, new sink clips, another camera door, new camera hall, "
         "without camera gate"
     )
     assert f"reloaded: {changes}\n" in told
@@ -109,12 +119,77 @@ def test_an_open_event_of_an_unchanged_camera_goes_on_over_a_reload(tiny_dir, tm
     assert {e["ended_by"] for e in events if e["phase"] == "end"} == {"end"}
     header, *rows = (tmp_path / "events.csv").read_text().splitlines()
     assert "label" in header and len(rows) >= 10 + 5 + 5, "all ends, and the starts that came then"
+    filmed = {record["event"]["source"] for _, record in made(tmp_path / "clips")}
+    assert filmed == {"door", "hall"} and nothing_else(tmp_path / "clips"), "of what starts then"
+    assert metrics["ppsdk_clips_failed_total", "clips"] == 0
     states = [(t.get("READY"), t.get("STATUS"), t.get("RELOADING")) for t in manager.told()]
     manager.close()
     assert states[0] == (None, None, "1") and states[1] == ("1", f"reloaded: {changes}", None)
     assert states[3][1] == "not reloaded, all goes on as it was: 2 problems"
     for secret in (PASSWORD, "p%40ss", "viewer"):
         assert secret not in errors + json.dumps(events) + json.dumps(states)
+
+
+class HereSite:
+    """A site in this process, that runs in a thread."""
+
+    def __init__(self, folder, recognizer):
+        self._file = folder / "site.toml"
+        self._recognizer = recognizer
+
+    def start(self, text):
+        self.running = RunningSite(self._load(text), self._recognizer)
+        self._thread = threading.Thread(target=self.running.run, args=(lambda event: None,))
+        self._thread.start()
+
+    def change(self, text):
+        return self.running.change(self._load(text))
+
+    def stop(self):
+        self.running.stop()
+        self._thread.join()
+        self.running.close()
+
+    def wait_for_clips(self, count):
+        (clips,) = [sink for sink in self.running.sinks.sinks if sink.name == "clips"]
+        wait_for(lambda: clips.counts().written >= count)
+
+    def _load(self, text):
+        self._file.write_text(text, "utf-8")
+        return load_site(self._file)
+
+
+def test_clips_come_change_and_go_while_a_camera_goes_on(tiny_dir, tmp_path):
+    """Every window is an event. The camera is opened once, and all clips are whole: of pictures
+    that were not read before clips were asked for.
+    """
+    with Camera("live") as door, Recognizer(tiny_dir, num_threads=1) as recognizer:
+        without = site_text(tiny_dir, camera_table("door", door.url), JSONL)
+        without = without.replace("[events]", "[events]\nper_window = true")
+        without = without.replace("independent = true\n", "")
+        site = HereSite(tmp_path, recognizer)
+        site.start(without)
+        try:
+            wait_for(lambda: (tmp_path / "events.jsonl").read_text())
+            frames = site.running.streams.statistics()["door"].frames
+            one = f'{without}[sinks.clips]\npath = "one"\npre_s = 0.5\npost_s = 0.12\n'
+            told = [site.change(one)]
+            site.wait_for_clips(1)
+            told.append(site.change(one.replace("0.12", "0.2")))
+            told.append(site.change(one.replace('"one"', '"other/one"')))
+            site.wait_for_clips(1)
+            told.append(site.change(without))
+        finally:
+            site.stop()
+    assert told == ["new sink clips", "another sink clips", *told[1:2], "without sink clips"]
+    assert len(door.opened) == 1 and not site.running.failed()
+    events = {json.loads(line)["id"] for line in (tmp_path / "events.jsonl").open()}
+    for folder in (tmp_path / "one", tmp_path / "other" / "one"):
+        assert made(folder) and nothing_else(folder)
+        for path, record in made(folder):
+            indices, _ = seen(path)
+            assert 0 < frames <= indices[0] and record["event"]["id"] in events
+            assert all(one < next_one for one, next_one in pairwise(indices))
 
 
 @pytest.mark.slow

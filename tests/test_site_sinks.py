@@ -4,12 +4,20 @@ import json
 
 import pytest
 from action_records import record, whole_event
+from barcode import read
+from test_event_clips import film, made, nothing_else, seen
+from test_event_clips import told as told_of
+from test_sinks import Told
 from test_spool import wait_for
 from webhook_server import WebhookServer
 
-from ppsdk.sinks import Sinks
+from ppsdk.cli.sink_options import tell_sinks
+from ppsdk.sinks import Sinks, spool_counts
+from ppsdk.sinks.clips import ClipOptions, clip_counts
 from ppsdk.site.changeable import Changeable
+from ppsdk.site.clips import ClipsSetup
 from ppsdk.site.sinks import LinesSetup, SpoolSetup, WebhookSetup
+from ppsdk.site.tap import CurrentTap
 
 
 def lines(path, *, fsync=False):
@@ -99,3 +107,117 @@ def test_sinks_come_and_go(tmp_path):
         sinks.remove("jsonl")
         sinks(c)
     assert [[id for id, *_ in told(path)] for path in paths] == [["a", "b"], ["b", "c"]]
+
+
+def filming(folder, **options):
+    return ClipsSetup(folder, ClipOptions(**options))
+
+
+def play(current, *happenings):
+    """A camera of 10 frames a second, 10 s of it, and what happens at which second. All its frames
+    come out, whatever becomes of the clips.
+    """
+    waiting = list(happenings)
+    indices = []
+    for frame in CurrentTap(current)("door", film(100), live=True):
+        indices.append(read(frame.image).index)
+        while waiting and waiting[0][0] <= frame.pts_s:
+            waiting.pop(0)[1]()
+    assert indices == list(range(100)) and not waiting
+
+
+def test_clips_take_other_options_without_losing_a_frame(tmp_path):
+    """The clips of a and b stay as they were begun, whatever comes then; that of b reaches back
+    behind the change before, to second 2.
+    """
+    with Changeable(filming(tmp_path, pre_s=1.0, post_s=2.0)) as sink:
+        more = filming(tmp_path, pre_s=3.0, post_s=1.0)
+        less = filming(tmp_path, pre_s=0.0, post_s=0.0, look_back_s=0.0, fps=5.0)
+        play(
+            lambda: sink.sink,
+            (4.0, lambda: sink(told_of("start", 3.0, 3.5))),
+            (4.5, lambda: sink.change(more)),
+            (5.5, lambda: sink(told_of("start", 5.0, 5.5, id="b"))),
+            (5.7, lambda: sink.change(less)),
+            (6.5, lambda: sink(told_of("end", 3.0, 5.0))),
+            (8.5, lambda: sink(told_of("end", 5.0, 6.5, id="b"))),
+            (9.2, lambda: sink(told_of("end", 8.0, 9.0, id="c"))),
+        )
+        assert sink.setup == less
+    spans = {r["event"]["id"]: (r["start_s"], r["end_s"]) for _, r in made(tmp_path)}
+    assert spans == {"a": (2.0, 6.9), "b": (2.0, 7.5), "c": (8.1, 8.9)}
+    films = {record["event"]["id"]: seen(path)[0] for path, record in made(tmp_path)}
+    assert films["a"] == [*range(20, 58), *range(59, 70, 2)] and films["c"] == [81, 83, 85, 87, 89]
+    assert clip_counts(sink).written == 3 and clip_counts(sink).incomplete == 0
+    assert nothing_else(tmp_path)
+
+
+def test_clips_that_give_way_to_a_smaller_budget_do_so_at_once(tmp_path):
+    with Changeable(filming(tmp_path)) as sink:
+        play(
+            lambda: sink.sink,
+            *((9.0, lambda id=id: sink(told_of("end", 1.0, 2.0, id=id))) for id in "abc"),
+        )
+        wait_for(lambda: sink.counts().written == 3)
+        sink.change(filming(tmp_path, budget_bytes=1))
+        wait_for(lambda: sink.counts().deleted == 2)
+        assert clip_counts(sink) == sink.counts() and spool_counts(sink) is None
+    assert len(made(tmp_path)) == 1 and nothing_else(tmp_path)
+
+
+def test_clips_in_another_folder(tmp_path):
+    """Event a has what there is of it by then, and nothing in the other one; b begins with the
+    first frame after the change, which the record says.
+    """
+    one, other = tmp_path / "one", tmp_path / "other"
+    with Changeable(filming(one, pre_s=1.0, post_s=2.0)) as sink:
+        play(
+            lambda: sink.sink,
+            (4.0, lambda: sink(told_of("start", 3.0, 3.5))),
+            (4.5, lambda: sink.change(filming(other, pre_s=2.0, post_s=1.0))),
+            (4.5, lambda: sink(told_of("start", 4.0, 4.5, id="b"))),
+            (6.0, lambda: sink(told_of("end", 3.0, 5.0))),
+            (6.0, lambda: sink(told_of("end", 4.0, 5.0, id="b"))),
+        )
+    ((path, a),) = made(one)
+    assert seen(path)[0] == list(range(20, a["frames"] + 20)) and a["event"]["id"] == "a"
+    assert a["frames"] == 26
+    ((path, b),) = made(other)
+    assert seen(path)[0] == list(range(46, 61)) and b["event"]["id"] == "b"
+    assert b["missing_start_s"] == pytest.approx(2.6) and b["missing_end_s"] == 0
+    assert nothing_else(one) and nothing_else(other)
+
+
+def test_clips_come_and_go_while_a_camera_is_read(tmp_path):
+    """Event a began before, b is open when they go."""
+    setup = filming(tmp_path, pre_s=1.0, post_s=1.0)
+    there = []
+
+    def current():
+        return there[0].sink if there else None
+
+    def go():
+        there[0].close()
+        there.clear()
+
+    play(
+        current,
+        (1.0, lambda: there.append(Changeable(setup, going_on={"a"}))),
+        (2.0, lambda: there[0](told_of("end", 0.5, 1.5))),
+        (5.0, lambda: there[0](told_of("start", 4.0, 5.0, id="b"))),
+        (6.0, go),
+    )
+    ((path, record),) = made(tmp_path)
+    assert record["event"]["id"] == "b" and nothing_else(tmp_path)
+    assert seen(path)[0] == list(range(30, 61))
+    assert clip_counts(Told("x")) is None
+
+
+def test_an_event_without_a_clip_is_told_of_at_the_end(tmp_path, capfd):
+    """Nothing is read of the door."""
+    with Sinks([Changeable(filming(tmp_path))]) as sinks:
+        sinks(told_of("end", 3.0, 5.0))
+    assert tell_sinks(sinks, statistics=True)
+    told, error = capfd.readouterr().err.splitlines()
+    assert json.loads(told)["clips"]["failed"] == 1 and "spool" not in json.loads(told)
+    assert "clips: 1 events have no clip" in error

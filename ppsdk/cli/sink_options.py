@@ -155,7 +155,7 @@ def tell_sinks(sinks: Sinks, *, statistics: bool) -> bool:
     for each sink too. What waits in a spool is not lost.
     """
     from ppsdk.sinks import spool_counts
-    from ppsdk.sinks.clips import EventClips
+    from ppsdk.sinks.clips import clip_counts
 
     lost = False
     for sink in sinks.sinks:
@@ -164,18 +164,17 @@ def tell_sinks(sinks: Sinks, *, statistics: bool) -> bool:
         spool = spool_counts(sink)
         if spool is not None:
             told["spool"] = asdict(spool)
-        no_clips = 0
-        if isinstance(sink, EventClips):
-            told["clips"] = asdict(sink.counts())
-            no_clips = sink.counts().failed
+        clips = clip_counts(sink)
+        if clips is not None:
+            told["clips"] = asdict(clips)
         if statistics:
             tell("sink", told)
         if counts.failed or counts.dropped:
             lost = True
             fail(f"{sink.name}: {counts.failed + counts.dropped} records are lost", 1)
-        if no_clips:
+        if clips is not None and clips.failed:
             lost = True
-            fail(f"{sink.name}: {no_clips} events have no clip", 1)
+            fail(f"{sink.name}: {clips.failed} events have no clip", 1)
     return lost
 
 

@@ -19,9 +19,10 @@ _SENDING_S = 1.0
 
 
 def spool_counts(sink: Sink) -> SpoolCounts | None:
-    """None for one that keeps nothing on disk, which is one without `counts`."""
-    counts: Callable[[], SpoolCounts | None] | None = getattr(sink, "counts", None)
-    return counts() if counts is not None else None
+    """None for one that keeps nothing in a spool."""
+    counts: Callable[[], object] | None = getattr(sink, "counts", None)
+    found = counts() if counts is not None else None
+    return found if isinstance(found, SpoolCounts) else None
 
 
 class Spooled:

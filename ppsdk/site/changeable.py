@@ -8,7 +8,9 @@ from collections.abc import Iterable
 
 from ppsdk.records import ActionEvent
 from ppsdk.sinks import Sink, Spooled, spool_counts
+from ppsdk.sinks.clips import ClipCounts, clip_counts
 from ppsdk.sinks.spool import SpoolCounts
+from ppsdk.site.clips import ClipsSetup
 from ppsdk.site.sinks import SinkSetup
 
 log = logging.getLogger(__name__)
@@ -39,6 +41,9 @@ class Changeable:
     def change(self, setup: SinkSetup) -> None:
         """Raises OSError or ValueError where the new one cannot be opened: the old one goes on."""
         with self._lock:
+            if isinstance(setup, ClipsSetup) and setup.adapt(self.sink):
+                self.setup = setup
+                return
             # First: both may want the same file.
             if isinstance(self.sink, Spooled):
                 self.sink.close(drain=False)
@@ -51,8 +56,9 @@ class Changeable:
                 self.sink = self.setup.open(self._going_on)
                 raise
 
-    def counts(self) -> SpoolCounts | None:
-        return spool_counts(self.sink)
+    def counts(self) -> SpoolCounts | ClipCounts | None:
+        """What the sink of the moment has counted."""
+        return spool_counts(self.sink) or clip_counts(self.sink)
 
     def close(self) -> None:
         with self._lock:

@@ -4,6 +4,7 @@ model has, no secrets. Each raises ValueError without showing what may be a secr
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -87,6 +88,14 @@ def check_folder(value: str, info: ValidationInfo) -> str:
         raise ValueError(f"{file}: there is no folder {file.parent}")
     if file.is_dir():
         raise ValueError(f"{file}: is a folder, must be a file")
+    return value
+
+
+def check_made(value: str, info: ValidationInfo) -> str:
+    folder = _around(info).state / value
+    there = [path for path in (folder, *folder.parents) if os.path.exists(path)][:1]
+    if there and not there[0].is_dir():
+        raise ValueError(f"{there[0]}: is a file, must be a folder")
     return value
 
 

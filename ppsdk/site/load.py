@@ -55,7 +55,7 @@ def load_site(
     reading = Reading(around, Problems(file, lines))
     top = reading.table(SiteTable, (), values)
     cameras = read_cameras(reading, values, top)
-    sinks = read_sinks(reading, values.get("sinks"))
+    sinks = read_sinks(reading, values.get("sinks"), cameras)
     reading.problems.raise_all()
     assert top is not None and isinstance(around.model, ModelFacts)
     model = ModelSetup(folder / top.model, around.model, top.precision, top.threads, top.timeout_s)

@@ -9,10 +9,12 @@ from contextlib import ExitStack
 from ppsdk.recognizer import Recognizer
 from ppsdk.records import ActionEvent
 from ppsdk.sinks import Sinks
+from ppsdk.sinks.clips import EventClips
 from ppsdk.site.cameras import CameraSetup
 from ppsdk.site.changeable import Changeable
 from ppsdk.site.load import Site
 from ppsdk.site.sinks import SinkSetup
+from ppsdk.site.tap import CurrentTap
 from ppsdk.sources import LiveOptions
 
 log = logging.getLogger(__name__)
@@ -37,7 +39,11 @@ class RunningSite:
                 sink = opened.enter_context(Changeable(setup))
                 self._changeables[setup.kind] = sink
             self.streams = opened.enter_context(
-                recognizer.streams([camera.stream() for camera in site.cameras], live=live)
+                recognizer.streams(
+                    [camera.stream() for camera in site.cameras],
+                    live=live,
+                    tap=CurrentTap(self._clips),
+                )
             )
             self.sinks = Sinks(self._changeables.values())
             opened.pop_all()
@@ -83,6 +89,12 @@ class RunningSite:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def _clips(self) -> EventClips | None:
+        """Those of the moment."""
+        changeable = self._changeables.get("clips")
+        sink = None if changeable is None else changeable.sink
+        return sink if isinstance(sink, EventClips) else None
 
     def _change_sinks(self, setups: Iterable[SinkSetup]) -> Iterable[str]:
         wanted = {setup.kind: setup for setup in setups}

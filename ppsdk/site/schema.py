@@ -12,6 +12,7 @@ from ppsdk.site.checks import (
     check_camera_url,
     check_folder,
     check_label_of,
+    check_made,
     check_model,
     check_name,
     check_polygon_of,
@@ -30,6 +31,7 @@ Name = Annotated[str, AfterValidator(check_name)]
 File = Annotated[str, AfterValidator(check_readable)]
 # Written by the site: its folder has to be there.
 Written = Annotated[str, AfterValidator(check_folder)]
+Folder = Annotated[str, AfterValidator(check_made)]
 # Where a secret is; `<key>_env` and `<key>_file` of a key that does not go into the file itself.
 Variable = Annotated[str, AfterValidator(check_variable)]
 SecretFile = Annotated[str, AfterValidator(check_secret_file)]
@@ -53,6 +55,11 @@ def _seconds(default: float | None = None) -> Any:
 def _from_0_s() -> Any:
     told = "a number of seconds, 0 or more"
     return Field(None, ge=0, allow_inf_nan=False, description=told)
+
+
+def _roll_s() -> Any:
+    told = "a number of seconds, 0 to 600"
+    return Field(5.0, ge=0, le=600, allow_inf_nan=False, description=told)
 
 
 def _score() -> Any:
@@ -177,10 +184,23 @@ class MqttTable(Table):
 class SpoolTable(Table):
     """[sinks.spool]: what webhook and broker have not taken yet waits there."""
 
-    path: str = Field("spool", min_length=1, description="a folder, which is made")
+    path: Folder = Field("spool", min_length=1, description="a folder, which is made")
     max_mb: float = _above_0(100.0, most=1e6, unit="megabytes")
     max_age_days: float = _above_0(7.0, most=3650, unit="days")
     fsync: bool = _flag()
+
+
+class ClipsTable(Table):
+    """[sinks.clips]: see `ClipOptions`."""
+
+    path: Folder = Field(min_length=1, description="a folder, which is made")
+    pre_s: float = _roll_s()
+    post_s: float = _roll_s()
+    longest_s: float = _seconds(300.0)
+    fps: float = _above_0(15.0, most=60, unit="pictures a second")
+    max_height: int = Field(720, ge=16, le=4320, description="a whole number, 16 to 4320")
+    overlay: bool = _flag()
+    budget_mb: float = _above_0(10_000.0, most=1e8, unit="megabytes")
 
 
 class SinksTable(Table):
@@ -191,6 +211,7 @@ class SinksTable(Table):
     csv: Keys | None = Field(None, description="a table with a path")
     webhook: Keys | None = Field(None, description="a table with a url")
     mqtt: Keys | None = Field(None, description="a table with a url")
+    clips: Keys | None = Field(None, description="a table with a path")
     spool: Keys = Field({}, description="a table of bounds")
 
 

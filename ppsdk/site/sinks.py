@@ -1,5 +1,5 @@
-"""The sinks of a site's file. One of each kind; a new kind is a setup of its own here, and a table
-in schema.py.
+"""The sinks of a site's file. One of each kind; a new kind is a setup of its own here, or in a file
+beside this one, and a table in schema.py.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Literal, Protocol
 from ppsdk.sinks import Certificates, CsvFile, JsonLines, Remote, Sink, Spool, Spooled, StdoutLines
 from ppsdk.sinks.mqtt import Mqtt, broker_of
 from ppsdk.sinks.webhook import Webhook, origin_of
+from ppsdk.site.cameras import CameraSetup
+from ppsdk.site.clips import read_clips
 from ppsdk.site.lines import Place
 from ppsdk.site.reading import Reading, Values
 from ppsdk.site.schema import LinesTable, MqttTable, SinksTable, SpoolTable, WebhookTable
@@ -124,7 +126,9 @@ class MqttSetup:
         return _spooled(self.spool.open(self.kind, going_on), mqtt)
 
 
-def read_sinks(reading: Reading, values: object) -> list[SinkSetup]:
+def read_sinks(
+    reading: Reading, values: object, cameras: Collection[CameraSetup]
+) -> list[SinkSetup]:
     """Those that nothing is wrong with."""
     place: Place = ("sinks",)
     table = reading.table(SinksTable, place, values)
@@ -133,6 +137,7 @@ def read_sinks(reading: Reading, values: object) -> list[SinkSetup]:
     found += [_lines(reading, "jsonl", given), _lines(reading, "csv", given)]
     spool = _spool(reading, given)
     found += [_webhook(reading, given, spool), _mqtt(reading, given, spool)]
+    found += [read_clips(reading, given, cameras)]
     if table is not None and not set(table.model_fields_set) - {"spool", "stdout"}:
         if not table.stdout:
             kinds = ", ".join(kind for kind in SinksTable.model_fields if kind != "spool")

@@ -35,6 +35,7 @@ class EventClip:
     ) -> None:
         self.event, self.ring = event, ring
         self.done = False
+        self._is_cut = False
         self.missing, self.missing_start_s, self.missing_end_s = 0, 0.0, 0.0
         self._folder, self._options = folder, options
         self._from_s = max(0.0, event.start_s - options.pre_s)
@@ -85,6 +86,10 @@ class EventClip:
             self._write(frame)
         return bool(frames)
 
+    def cut(self) -> None:
+        """No more frames will come: an event that still goes on is filmed as far as there are."""
+        self._is_cut = True
+
     def finish(self) -> None:
         """Give it its name. What was not written is missing."""
         self.done = True
@@ -115,7 +120,7 @@ class EventClip:
             return min(self.event.end_s + self._options.post_s, self._longest_s)
         ended_s = self.ring.ended_s
         is_orphan = ended_s is not None and time.monotonic() - ended_s > LINGER_S
-        if is_orphan or self.ring.newest_s > self._longest_s:
+        if is_orphan or self._is_cut or self.ring.newest_s > self._longest_s:
             return min(self.ring.newest_s, self._longest_s)
         return None
 
@@ -133,7 +138,8 @@ class EventClip:
             path = self._folder.part(self.stem, ".mp4")
             self._video = ClipVideo(path, size=(width, height), fps=self._options.fps)
             self._first_s = frame.pts_s
-            if frame.number > self._number:
+            self._snapshot = self._snapshot or frame
+            if frame.number > self._number or self._from_s < self.ring.began_s:
                 self.missing_start_s = frame.pts_s - self._from_s
             self._number = frame.number
         if self._options.overlay:

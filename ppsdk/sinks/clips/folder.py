@@ -47,7 +47,6 @@ class ClipFolder:
     def __init__(self, folder: Path, *, budget_bytes: int) -> None:
         self.folder = folder
         self.deleted = 0
-        self._budget_bytes = budget_bytes
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = _locked(folder)
         try:
@@ -57,10 +56,15 @@ class ClipFolder:
             self._lock.close()
             raise
         self._size = sum(clip.size for clip in self._written)
-        self._make_room(0)
+        self.keep_within(budget_bytes)
 
     def close(self) -> None:
         self._lock.close()
+
+    def keep_within(self, budget_bytes: int) -> None:
+        """From now on: the oldest clips give way at once."""
+        self._budget_bytes = budget_bytes
+        self._make_room(0)
 
     def stem(self, event: ActionEvent) -> Path:
         """CAMERA/DATE_TIME_LABEL_ID without an ending; UTC, or the time in a recording."""

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from ppsdk.event_options import EventOptions
+from ppsdk.thinning import DAY_S
 
 # Whoever decides may be late by so much, and the encoder by as much again.
 _SLACK_S = 5.0
@@ -48,6 +49,10 @@ class ClipOptions:
         self._check("jpeg_quality", 1, "1 to 95")
         if self.jpeg_quality > 95:
             raise ValueError(f"jpeg_quality is {self.jpeg_quality}: must be 1 to 95")
+        if self.longest_s <= self.pre_s:
+            raise ValueError(
+                f"longest_s is {self.longest_s}: must be more than pre_s, {self.pre_s}"
+            )
 
     @property
     def reach_s(self) -> float:
@@ -64,10 +69,10 @@ class ClipOptions:
 def look_back_s(length_s: float, stride_s: float, events: EventOptions) -> float:
     """Seconds that the newest frame may be ahead of an event's start, or end, when that is told of:
     windows of a file wait to be computed (two lengths and a stride at most), and then the detector
-    wants to be sure.
+    wants to be sure. A day at most.
     """
     own = [events, *(events.of_class(label) for label in events.per_class)]
     sure_s = max(max(each.min_duration_s or 0, each.merge_gap_s or 0) for each in own)
     if events.smoothing != "none":
         sure_s += events.smoothing_windows * stride_s
-    return 2 * (length_s + stride_s) + sure_s + 2 * _SLACK_S
+    return min(DAY_S, 2 * (length_s + stride_s) + sure_s + 2 * _SLACK_S)

@@ -40,19 +40,27 @@ class FrameRing:
     what was before a gap is still there behind it.
 
     One thread adds; any may ask. ended: no more will come. added_s, ended_s: by time.monotonic().
+    began_s: the time of the first frame that it saw; more than 0 where it came to a stream later.
     """
 
     def __init__(self, name: str, options: ClipOptions) -> None:
         self.name = name
         self.unreadable = 0
+        self.began_s = math.inf
         self.ended_s: float | None = None
         self.added_s = time.monotonic()
-        self._options = options
-        self._most = math.ceil(options.reach_s * options.fps) + _ROOM
         self._lock = threading.Lock()
+        self._most = 0
+        self.change(options)
         self._frames: deque[KeptFrame] = deque()
         self._bytes = self._count = 0
         self._looked_s = self._dropped_s = float("-inf")
+
+    def change(self, options: ClipOptions) -> None:
+        """It never has fewer frames than before: clips that are being written count on them."""
+        with self._lock:
+            self._options = options
+            self._most = max(self._most, math.ceil(options.reach_s * options.fps) + _ROOM)
 
     @property
     def ended(self) -> bool:
@@ -72,6 +80,7 @@ class FrameRing:
         """Encodes it unless it comes too soon behind the last one kept. Raises nothing: a stream
         goes on whatever becomes of its clips.
         """
+        self.began_s = min(self.began_s, frame.pts_s)
         last_s = self._frames[-1].pts_s if self._frames else float("-inf")
         if frame.pts_s - last_s >= 1 / self._options.fps - TIE_S:
             try:

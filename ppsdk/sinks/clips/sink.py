@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from ppsdk.sinks.clips.clip import LINGER_S, EventClip
 from ppsdk.sinks.clips.folder import ClipFolder
 from ppsdk.sinks.clips.options import ClipOptions
 from ppsdk.sinks.clips.ring import FrameRing
+from ppsdk.sinks.protocol import Sink
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,13 @@ class ClipCounts:
     unreadable: int = 0
 
 
+def clip_counts(sink: Sink) -> ClipCounts | None:
+    """None for one that writes no clips."""
+    counts: Callable[[], object] | None = getattr(sink, "counts", None)
+    found = counts() if counts is not None else None
+    return found if isinstance(found, ClipCounts) else None
+
+
 class EventClips:
     """A sink that writes folder/CAMERA/DATE_TIME_LABEL_ID.mp4 of each event, with a snapshot
     (.jpg) of when it was seen best, and a record of what is there (.json), times in seconds of the
@@ -46,6 +54,8 @@ class EventClips:
     The name of the stream must be the source of its events. Recordings wait for a clip that takes
     longer to write than they to read; cameras do not: what falls out of memory is missing, and
     counted. Who is late by the end of `close` (close_s seconds) has a shorter clip.
+    going_on: ids of events that have begun before, and have no clip here. late_tap: streams may
+    come to `tap` when they have been read for a while, and after the first of their events.
     Raises OSError where the folder cannot be written, or another process writes clips there.
     """
 
@@ -55,6 +65,8 @@ class EventClips:
         *,
         options: ClipOptions | None = None,
         close_s: float = 5.0,
+        going_on: Collection[str] = (),
+        late_tap: bool = False,
     ) -> None:
         self.name = os.fspath(folder)
         self._options = options or ClipOptions()
@@ -62,7 +74,9 @@ class EventClips:
         self._counts = ClipCounts()
         self._close_s = close_s
         self._changed = threading.Condition()
+        self._going_on, self._late_tap = set(going_on), late_tap
         self._rings: dict[str, FrameRing] = {}
+        self._untapped: dict[str, FrameRing] = {}
         self._clips: dict[str, EventClip] = {}
         self._until_s: float | None = None  # when `close` has no more time
         self._thread = threading.Thread(target=self._run, name="ppsdk clips", daemon=True)
@@ -72,8 +86,8 @@ class EventClips:
         self, name: str, frames: Iterator[Frame], *, live: bool
     ) -> Generator[Frame, None, None]:
         """The frames of a stream, as they are; the last ones are kept."""
-        ring = FrameRing(name, self._options)
         with self._changed:
+            ring = self._untapped.pop(name, None) or FrameRing(name, self._options)
             self._rings[name] = ring
         try:
             for frame in frames:
@@ -90,15 +104,22 @@ class EventClips:
     def __call__(self, event: ActionEvent) -> None:
         """Raises ValueError where there is no stream of the event's source."""
         with self._changed:
+            if event.id in self._going_on:
+                return
             clip = self._clips.get(event.id)
             if clip is None:
-                ring = self._rings.get(event.source)
-                if ring is None or self._until_s is not None:
-                    why = "closed" if ring else "no such stream has a tap"
-                    raise ValueError(f"{event.source}: no clip of {event.label!r}: {why}")
+                ring = self._ring_of(event)
                 self._clips[event.id] = EventClip(event, ring, self._folder, self._options)
             else:
                 clip.note(event)
+            self._changed.notify_all()
+
+    def change(self, options: ClipOptions) -> None:
+        """Other options from now on; clips that have begun keep theirs, and all their frames."""
+        with self._changed:
+            self._options = options
+            for ring in self._rings.values():
+                ring.change(options)
             self._changed.notify_all()
 
     @property
@@ -128,6 +149,16 @@ class EventClips:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
+    def _ring_of(self, event: ActionEvent) -> FrameRing:
+        ring = self._rings.get(event.source)
+        if ring is None and self._late_tap:
+            ring = FrameRing(event.source, self._options)
+            self._rings[event.source] = self._untapped[event.source] = ring
+        if ring is None or self._until_s is not None:
+            why = "closed" if ring else "no such stream has a tap"
+            raise ValueError(f"{event.source}: no clip of {event.label!r}: {why}")
+        return ring
+
     def _wait_for_room(self, ring: FrameRing) -> None:
         """Until what falls out next has been written, if it is wanted."""
         with self._changed:
@@ -146,17 +177,24 @@ class EventClips:
             with self._changed:
                 self._forget()
                 clips, until_s = self._in_turn(), self._until_s
+                options = self._options
                 if not clips and until_s is not None:
                     return
+            self._folder.keep_within(options.budget_bytes)
             has_written = [self._go_on(clip, until_s) for clip in clips]
             with self._changed:
                 self._changed.notify_all()
-                if not any(has_written):
-                    self._changed.wait(_LOOK_S if clips else LINGER_S)
+                if any(has_written):
+                    continue
+                # Looked at again: what came meanwhile has woken nobody.
+                is_idle = not self._in_turn() and self._until_s is None
+                self._changed.wait(LINGER_S if is_idle and options is self._options else _LOOK_S)
 
     def _go_on(self, clip: EventClip, until_s: float | None) -> bool:
         """Whether there was something to write."""
         try:
+            if until_s is not None:
+                clip.cut()
             # Asked first: what comes while it writes is for the next turn.
             is_over = clip.is_complete or until_s is not None
             is_late = until_s is not None and time.monotonic() > until_s
