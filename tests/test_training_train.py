@@ -39,6 +39,10 @@ TINY = Recipe(
 )
 
 
+# What takes hold from every seed: SGD is left with chance now and then, by the last bit of a sum.
+LEARNS = {"optimizer": "adamw", "peak_rate": 0.004, "epochs": 12}
+
+
 def tiny(**changes):
     from dataclasses import replace
 
@@ -59,14 +63,14 @@ def few(tmp_path_factory):
 @pytest.mark.slow
 def test_it_learns_what_only_the_order_of_frames_tells(lamps, tmp_path):
     """Chance is 8 of 16. 14 or more by chance has a probability of 0.2 %."""
-    done = train(lamps, tmp_path / "out", TINY)
+    done = train(lamps, tmp_path / "out", tiny(**LEARNS))
     assert done.top1 * 16 >= 14
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"best.safetensors", "last.safetensors", "log.csv", "recipe.json"} <= names
     assert {"curves.png", "confusion.png"} <= names
     with (tmp_path / "out" / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [int(row["epoch"]) for row in rows] == list(range(1, 11))
+    assert [int(row["epoch"]) for row in rows] == list(range(1, 13))
     assert max(float(row["top1"]) for row in rows) == done.top1
 
     from converters.convert import ConvertOptions, convert
@@ -85,7 +89,7 @@ def test_without_shift_and_attention_it_is_left_with_chance(lamps, tmp_path):
     """No frame tells the classes apart; 13 or more of 16 by chance has a probability of 1 %, and
     the last epoch is taken, not the best of ten.
     """
-    done = train(lamps, tmp_path / "out", tiny(lta=False, shift_stages=()))
+    done = train(lamps, tmp_path / "out", tiny(**LEARNS, lta=False, shift_stages=()))
     assert done.history[-1].top1 * 16 < 13
 
 
