@@ -62,8 +62,12 @@ class EventClip:
 
     @property
     def is_incomplete(self) -> bool:
-        """Something is missing."""
-        return self.missing > 0 or self.missing_start_s > TIE_S or self.missing_end_s > TIE_S
+        """Something is missing. At its end less than a frame is not: the last one is shown until the
+        next one would be.
+        """
+        shown_s = (self._last_s - self._first_s) / max(1, self._written - 1)
+        lacks_end = self.missing_end_s > shown_s + TIE_S
+        return self.missing > 0 or self.missing_start_s > TIE_S or lacks_end
 
     @property
     def is_complete(self) -> bool:
