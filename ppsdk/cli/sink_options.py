@@ -96,7 +96,7 @@ OPTIONS = (
     ),
     _option(
         "--clips-budget-mb",
-        type=click.FloatRange(min=0, min_open=True),
+        type=ABOVE_0,
         default=10_000,
         show_default=True,
         help="Of all films; the oldest give way.",
@@ -182,13 +182,14 @@ def _spooled(
     name: str, given: dict[str, Any], open_remote: Callable[[dict[str, Any]], Remote]
 ) -> Sink:
     from ppsdk.sinks import Spool, Spooled
+    from ppsdk.thinning import DAY_S
 
     folder: Path = given["spool"]
     folder.mkdir(parents=True, exist_ok=True)
     spool = Spool(
         folder / f"{name}.db",
         max_bytes=max(1, round(given["spool_mb"] * 1e6)),
-        max_age_s=given["spool_days"] * 86400,
+        max_age_s=given["spool_days"] * DAY_S,
         fsync=given["fsync"],
     )
     try:
