@@ -62,8 +62,8 @@ class EventClip:
 
     @property
     def is_incomplete(self) -> bool:
-        """Something is missing. Less than a frame at its end is nothing: the last one is shown until
-        the next one would be.
+        """Something is missing. Less than a frame at its end is nothing: the last one is shown
+        until the next one would be.
         """
         shown_s = (self._last_s - self._first_s) / max(1, self._written - 1)
         lacks_end = self.missing_end_s > shown_s + TIE_S
