@@ -142,8 +142,10 @@ def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="has no SIGTERM to catch")
 def test_the_site_with_two_cameras_runs_as_its_unit_says(tmp_path):
-    """Both show a rendered bench where a nut is loosened in the first five seconds."""
-    images = [frame.image for frame in Scene.from_seed("demo", 4711, 6.0).frames()]
+    """Both show a rendered bench where a part is picked up. Of 14 scenes this is the surest,
+    whatever the phase of windows and strides, which meet a film of six seconds at the same places.
+    """
+    images = [frame.image for frame in Scene.from_seed("demo", 10, 6.0).frames()]
     etc, state, secrets = (tmp_path / name for name in ("etc", "state", "secrets"))
     for folder in (etc, state, secrets):
         folder.mkdir()
@@ -166,7 +168,7 @@ def test_the_site_with_two_cameras_runs_as_its_unit_says(tmp_path):
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ
         )
         stack.callback(process.kill)
-        wait_for(lambda: {"bench", "door"} <= loosened(server.taken), timeout_s=60)
+        wait_for(lambda: {"bench", "door"} <= picked(server.taken), timeout_s=60)
         process.terminate()
         told, errors = process.communicate(timeout=45)
     assert process.returncode == 0 and errors == ""
@@ -190,10 +192,10 @@ def as_systemd_does(unit, places):
     return [sys.executable, "-m", "ppsdk", *arguments], os.environ | environ
 
 
-def loosened(taken):
-    """Cameras that have told of a nut that was loosened."""
+def picked(taken):
+    """Cameras that have told of a part that was picked up."""
     events = [json.loads(body) for _, body in taken]
-    return {e["source"] for e in events if (e["label"], e["phase"]) == ("loosen", "end")}
+    return {e["source"] for e in events if (e["label"], e["phase"]) == ("pick", "end")}
 
 
 @pytest.mark.slow
