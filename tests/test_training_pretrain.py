@@ -16,10 +16,10 @@ from ppsdk import ModelError, VideoError  # noqa: E402
 from ppsdk.manifest import LabelledClip  # noqa: E402
 from ppsdk.preprocess import IMAGENET_MEAN, IMAGENET_STD  # noqa: E402
 from training import pretrain as module  # noqa: E402
-from training.fit import start_from  # noqa: E402
 from training.network import NetworkOptions, PPTSMv2  # noqa: E402
 from training.pretrain import explained, hold_out, pretrain  # noqa: E402
 from training.pretrain_options import PretrainOptions  # noqa: E402
+from training.start import start_from  # noqa: E402
 from training.teacher import (  # noqa: E402
     ClipTeacher,
     EfficientNetLite0,

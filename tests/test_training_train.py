@@ -20,9 +20,9 @@ from ppsdk.preprocess import crop_for_model  # noqa: E402
 from training.augment import augment, draw_frames, multi_scale_crop, recolour  # noqa: E402
 from training.cache import CachedClip, cache_clips  # noqa: E402
 from training.data import read_clip_sets  # noqa: E402
-from training.fit import start_from  # noqa: E402
 from training.network import NetworkOptions, PPTSMv2, load_network  # noqa: E402
 from training.recipe import Recipe, read_recipe  # noqa: E402
+from training.start import start_from  # noqa: E402
 from training.train import sided_labels, train  # noqa: E402
 from training.weights import TrainedAs, save_weights  # noqa: E402
 
@@ -117,9 +117,9 @@ def test_a_run_that_is_killed_goes_on_to_the_same_result(changes, few, tmp_path,
         if len(saves) == 2:
             raise KeyboardInterrupt
 
-    save = module._save
+    save = module.save
     monkeypatch.setattr(module, "SAVE_EVERY_S", 0.0)
-    monkeypatch.setattr(module, "_save", save_and_die)
+    monkeypatch.setattr(module, "save", save_and_die)
     with pytest.raises(KeyboardInterrupt):
         train(few, tmp_path / "killed", recipe)
     monkeypatch.undo()

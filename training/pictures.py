@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from training.fit import EpochLog
+from training.learners import EpochLog
 from training.pretrain_options import PretrainLog
 
 # Okabe and Ito's palette, which colour-blind people tell apart.

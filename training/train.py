@@ -17,7 +17,8 @@ from torch import nn
 from ppsdk.errors import ModelError
 from training.cache import cache_clips
 from training.data import ClipSets, read_clip_sets
-from training.fit import EpochLog, Fitted, MakePeer, fit
+from training.fit import Fitted, fit
+from training.learners import EpochLog, MakePeer
 from training.pictures import draw_confusion, draw_curves
 from training.recipe import Recipe
 from training.weights import TrainedAs, save_weights

@@ -30,10 +30,10 @@ from training.augment import draw_frames, recolour
 from training.cache import CachedClip, cache_clips
 from training.data import read_clip_sets
 from training.device import ahead, best_device, to_network
-from training.fit import new_network
 from training.network import PPTSMv2
 from training.optimizer import learning_rate, make_optimizer, set_rate
 from training.recipe import Recipe
+from training.start import new_network
 from training.state import read_state, save_state
 from training.weights import TrainedAs, save_weights
 

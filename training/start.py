@@ -1,0 +1,41 @@
+"""The network that training begins with: fresh, or with weights that it takes over."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from ppsdk.errors import ModelError
+from training.network import NetworkOptions, PPTSMv2, load_network
+from training.recipe import Recipe
+
+log = logging.getLogger(__name__)
+
+NEW_GATE = 0.5  # what an attention that has learned nothing yet multiplies every frame by
+
+
+def new_network(num_classes: int, recipe: Recipe, init: Path | None) -> PPTSMv2:
+    options = NetworkOptions(num_classes, recipe.num_segments, recipe.lta, recipe.shift_stages)
+    network = PPTSMv2(options)
+    if init is not None:
+        start_from(network, init)
+    for part in network.parts(recipe.frozen_stages):
+        part.requires_grad_(False)
+    return network
+
+
+def start_from(network: PPTSMv2, weights: Path) -> None:
+    """Take over every parameter that fits. The classifier of other classes and an attention over
+    another number of segments start anew; anything else that does not fit is a ModelError.
+    """
+    given = load_network(weights).state_dict()
+    own = network.state_dict()
+    fresh = [name for name in own if name not in given or given[name].shape != own[name].shape]
+    foreign = [name for name in fresh if not name.startswith(("fc.", "global_attention."))]
+    if foreign:
+        raise ModelError(f"{weights}: does not fit the network: {', '.join(foreign[:5])}")
+    if fresh:
+        log.info("%s: start anew: %s", weights, ", ".join(fresh))
+    network.load_state_dict({k: own[k] if k in fresh else given[k] for k in own})
+    if network.options.lta and not any(name.startswith("global_attention.") for name in given):
+        network.expect_gate(NEW_GATE)
