@@ -20,7 +20,8 @@ from ppsdk.manifest import LabelledClip, read_manifest
 from ppsdk.scoring.figures import as_text, evaluate_events
 from ppsdk.scoring.recordings import Recording, told_events
 from ppsdk.scoring.scored import ScoredVideo
-from ppsdk.scoring.tuning import Goal, tune
+from ppsdk.scoring.trials import Goal
+from ppsdk.scoring.tuning import tune
 
 FRAME_S = 1 / 30
 

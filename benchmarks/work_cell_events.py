@@ -1,4 +1,4 @@
-"""Events in ten rendered minutes, with options tuned on ten others: work_cell_events.py OUT
+"""Events in ten rendered minutes, with options tuned on thirty others: work_cell_events.py OUT
 
 Videos and scores are kept in OUT: the next run starts from them.
 """
@@ -20,11 +20,11 @@ from ppsdk.scoring.recordings import Recording, told_events
 from ppsdk.scoring.scored import ScoredVideo, score_videos
 from ppsdk.scoring.timeline import draw_timeline
 from ppsdk.scoring.tradeoff import draw_tradeoff
-from ppsdk.scoring.tuning import Goal
+from ppsdk.scoring.trials import Goal
 from ppsdk.scoring.tuning import as_text as tuning_text
 from ppsdk.scoring.tuning import tune
 
-REPORT, TUNE = range(10), range(10, 20)
+REPORT, TUNE = range(10), range(10, 40)
 MINUTE_S = 60.0
 
 

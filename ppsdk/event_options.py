@@ -75,6 +75,8 @@ class EventOptions:
 
     def of_class(self, label: str) -> EventOptions:
         """The options of one class, its own in place of the common ones."""
+        if not self.per_class:
+            return self
         own: dict[str, Any] = dict(self.per_class.get(label, {}))
         return replace(self, **own, per_class={})
 

@@ -63,6 +63,7 @@ def test_tune(small_dir, tmp_path):
     told = json.loads(done.stdout)
     assert done.returncode == 0 and done.stderr == ""
     assert (told["videos"], told["trials"], told["held_out"]["actions"]) == (2, 6, 2)
+    assert told["class_trials"] <= 9 * 2 * 3, "thresholds, classes, both videos and two folds"
     assert told["tuned"]["tiou"]["0.5"]["f1"] >= told["before"]["tiou"]["0.5"]["f1"]
     assert read_options(tmp_path / "o.json").to_dict() == told["options"]
     assert Image.open(tmp_path / "o.png").size == (900, 600)

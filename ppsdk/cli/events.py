@@ -89,7 +89,8 @@ def tune(
 ) -> None:
     """Find the event options that do best on VIDEOS (a file, or a folder) of which TRUTH says what
     happens: CSV with path,label,start_s,end_s. Writes them to --out, for `ppsdk run --events`, and
-    the trade-off beside it as a PNG. What other videos would see is estimated by folds.
+    the trade-off beside it as a PNG. What other videos would see is estimated by folds; classes get
+    thresholds of their own where that helps there.
     """
     from dataclasses import replace
 
@@ -97,7 +98,8 @@ def tune(
     from ppsdk.scoring.recordings import read_truth
     from ppsdk.scoring.scored import score_videos, videos_of
     from ppsdk.scoring.tradeoff import draw_tradeoff
-    from ppsdk.scoring.tuning import Goal, as_text, tune
+    from ppsdk.scoring.trials import Goal
+    from ppsdk.scoring.tuning import as_text, tune
 
     out.parent.mkdir(parents=True, exist_ok=True)
     with open_recognizer(model_dir, threads, "f32") as recognizer:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import math
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ppsdk.event_options import EventOptions
-from ppsdk.events import detect_events
-from ppsdk.intervals import LabelledSpan
-from ppsdk.scoring.figures import Tally, sum_classes, sum_recordings, tally
-from ppsdk.scoring.recordings import Recording, ToldEvent, told_events
+from ppsdk.scoring.class_thresholds import with_own_thresholds
+from ppsdk.scoring.figures import Tally, sum_recordings
 from ppsdk.scoring.scored import ScoredVideo
+from ppsdk.scoring.trials import Goal, Trial, Trials
 
 Progress = Callable[[Iterable[Any], str], Iterable[Any]]
 FOLDS = 5
@@ -29,50 +27,10 @@ GAP_STRIDES = (None, 1.0, 2.0, 3.0)
 
 
 @dataclass(frozen=True)
-class Goal:
-    """The best F1 at a tIoU of 0.5; with max_false_alarms, per hour, the best recall instead, of
-    those that keep to it. max_delay_s: of the median, for both.
-    """
-
-    max_false_alarms: float | None = None
-    max_delay_s: float | None = None
-
-    def excess(self, seen: Tally) -> float:
-        """How far it is from what is asked; 0 where it keeps to it. Telling nothing does not."""
-        if not seen.noticed and seen.actions:
-            return math.inf
-        excess = 0.0
-        if self.max_false_alarms is not None:
-            excess += max(0.0, seen.false_alarms_per_hour - self.max_false_alarms)
-        if self.max_delay_s is not None and seen.median_delay_s is not None:
-            excess += max(0.0, seen.median_delay_s - self.max_delay_s)
-        return excess
-
-    def rank(self, seen: Tally) -> tuple[float, ...]:
-        """More is better: what is asked, then the sooner."""
-        value = seen.f1_at(0.5) if self.max_false_alarms is None else seen.recall
-        return (-self.excess(seen), value, seen.f1_at(0.5), -(seen.median_delay_s or 0.0))
-
-
-@dataclass(frozen=True)
-class Trial:
-    """tallies: of each video."""
-
-    options: EventOptions
-    tallies: tuple[Tally, ...]
-
-    def over(self, videos: Iterable[int]) -> Tally:
-        return sum_recordings([self.tallies[i] for i in videos])
-
-    @property
-    def all(self) -> Tally:
-        return self.over(range(len(self.tallies)))
-
-
-@dataclass(frozen=True)
 class Tuning:
-    """best: of all videos. held_out: the sum over folds of what the best of the other folds did;
-    None where there is but one video. before: the options that were there without.
+    """best: of all videos. held_out: the sum over folds of what the options did that were chosen
+    likewise on the other folds; None where there is but one video. before: the options that were
+    there without.
     """
 
     goal: Goal
@@ -82,10 +40,12 @@ class Tuning:
     held_out: Tally | None
 
     def to_dict(self) -> dict[str, Any]:
+        by_class = [trial for trial in self.trials if trial.options.per_class]
         return {
             "options": self.best.options.to_dict(),
             "videos": len(self.best.tallies),
-            "trials": len(self.trials),
+            "trials": len(self.trials) - len(by_class),
+            "class_trials": len(by_class),
             "before": self.before.all.to_dict(),
             "tuned": self.best.all.to_dict(),
             "held_out": None if self.held_out is None else self.held_out.to_dict(),
@@ -122,38 +82,38 @@ def tune(
     count: int,
     progress: Progress = lambda items, label: items,
 ) -> Tuning:
-    """Try `before` and count others on all videos. What happens that is background there is none.
+    """Try `before` and count others on all videos; then, from the best of them, thresholds of its
+    own for each class that happens: taken where the goal gains by them, and gains on videos held
+    out as well or cannot be kept to otherwise. Not tried where there is but one video or class.
+    What happens that is background there is none.
 
     Raises ValueError where nothing happens, or none of the trials keeps to the goal.
     """
-    background = before.background
-    truth = [[s for s in video.truth if s.label not in background] for video in videos]
-    if not any(truth):
+    trials = Trials(videos, background=before.background)
+    happening = {span.label for truth in trials.truth for span in truth}
+    if not happening:
         raise ValueError("nothing happens in the videos but background: there is nothing to tune")
-    others = candidates(stride_s=stride_s, background=background, count=count)
-    trials = tuple(
-        Trial(
-            options,
-            tuple(
-                _tally(video, spans, options) for video, spans in zip(videos, truth, strict=True)
-            ),
-        )
-        for options in progress([before, *others], "trials")
-    )
-    best = max(trials, key=lambda trial: goal.rank(trial.all))
-    seen = best.all
-    if not seen.noticed and seen.actions:
-        raise ValueError(
-            f"none of {len(trials)} trials tells of any of the {seen.actions} actions: is it the "
-            "model for these videos?"
-        )
-    if goal.excess(seen):
-        raise ValueError(
-            f"none of {len(trials)} trials keeps to the goal: the nearest has "
-            f"{seen.false_alarms_per_hour:.1f} false alarms an hour and a median delay of "
-            f"{seen.median_delay_s or 0:.2f} s"
-        )
-    return Tuning(goal, trials, best, trials[0], _held_out(trials, goal, len(videos)))
+    others = candidates(stride_s=stride_s, background=before.background, count=count)
+    common = [trials.of(options) for options in progress([before, *others], "trials")]
+    labels = [*sorted(happening), *before.background] if len(happening) > 1 else []
+
+    def in_common(among: Sequence[int]) -> Trial:
+        return max(common, key=lambda trial: goal.rank(trial.over(among)))
+
+    def by_class(among: Sequence[int]) -> Trial:
+        best = in_common(among)
+        return with_own_thresholds(best, labels=labels, trials=trials, goal=goal, videos=among)
+
+    everything, folds = range(len(videos)), _folds(len(videos))
+    best, held_out = in_common(everything), _held_out(in_common, folds)
+    own = by_class(everything) if labels and held_out is not None else best
+    if held_out is not None and goal.rank(own.all) > goal.rank(best.all):
+        own_held_out = _held_out(by_class, progress(folds, "folds"))
+        gains_there = own_held_out is not None and goal.rank(own_held_out) > goal.rank(held_out)
+        if goal.excess(best.all) or gains_there:
+            best, held_out = own, own_held_out
+    _check(best, goal, len(trials.all))
+    return Tuning(goal, trials.all, best, common[0], held_out)
 
 
 def as_text(tuning: Tuning) -> str:
@@ -167,29 +127,41 @@ def as_text(tuning: Tuning) -> str:
             f"{name:9} {seen.f1_at(0.5):6.3f}  {seen.recall:6.3f}  "
             f"{seen.false_alarms_per_hour:7.1f}  {seen.median_delay_s or 0:10.2f} s"
         )
+    own = tuning.best.options.per_class
+    if own:
+        on = ", ".join(f"{label} {values['on_threshold']:g}" for label, values in own.items())
+        lines.append(f"on_threshold of its own: {on}")
     if tuning.held_out is None:
         lines.append("one video: nothing is held out, expect less elsewhere")
     return "\n".join(lines)
 
 
-def _tally(video: ScoredVideo, truth: Sequence[LabelledSpan], options: EventOptions) -> Tally:
-    events: list[ToldEvent] = []
-    if video.windows:
-        labels = video.windows[0].labels
-        events = told_events(detect_events(video.windows, labels=labels, options=options))
-    watched = Recording(video.name, tuple(truth), tuple(events), video.length_s)
-    of_classes = [tally(watched, label) for label in sorted(watched.labels)]
-    return sum_classes(of_classes, length_s=watched.length_s)
+def _check(best: Trial, goal: Goal, count: int) -> None:
+    seen = best.all
+    if not seen.noticed and seen.actions:
+        raise ValueError(
+            f"none of {count} trials tells of any of the {seen.actions} actions: is it the "
+            "model for these videos?"
+        )
+    if goal.excess(seen):
+        raise ValueError(
+            f"none of {count} trials keeps to the goal: the nearest has "
+            f"{seen.false_alarms_per_hour:.1f} false alarms an hour and a median delay of "
+            f"{seen.median_delay_s or 0:.2f} s"
+        )
 
 
-def _held_out(trials: Sequence[Trial], goal: Goal, count: int) -> Tally | None:
-    if count < 2:
-        return None
+def _folds(count: int) -> list[tuple[list[int], list[int]]]:
+    """(rest, held out) of each; none where there is but one video."""
     order = random.Random(0).sample(range(count), count)
-    tallies = []
-    for fold in range(min(FOLDS, count)):
-        held = order[fold :: min(FOLDS, count)]
-        rest = [i for i in order if i not in held]
-        best = max(trials, key=lambda trial: goal.rank(trial.over(rest)))
-        tallies.append(best.over(held))
-    return sum_recordings(tallies)
+    step = min(FOLDS, count)
+    held = [order[fold::step] for fold in range(step)] if count > 1 else []
+    return [([i for i in order if i not in out], out) for out in held]
+
+
+def _held_out(
+    choose: Callable[[Sequence[int]], Trial],
+    folds: Iterable[tuple[list[int], list[int]]],
+) -> Tally | None:
+    tallies = [choose(rest).over(held) for rest, held in folds]
+    return sum_recordings(tallies) if tallies else None
