@@ -10,11 +10,11 @@ from collections import Counter
 
 import pytest
 from action_records import many, record
+from event_films import film, play
 from prometheus_client.parser import text_string_to_metric_families
 from stallserver import Camera
 from test_cli import assert_refused, run
 from test_cli_sinks import FILM
-from test_event_clips import film, play
 from test_sinks import Told
 from test_spool import Peer, wait_for
 

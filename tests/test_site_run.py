@@ -9,10 +9,10 @@ import time
 from itertools import pairwise
 
 import pytest
+from event_films import made, nothing_else, seen
 from locked_camera import LockedCamera
 from site_process import SiteProcess, camera_table, site_text
 from stallserver import Camera
-from test_event_clips import made, nothing_else, seen
 from test_metrics import scrape
 from test_spool import drained, wait_for
 from webhook_server import WebhookServer

@@ -5,8 +5,8 @@ import json
 import pytest
 from action_records import record, whole_event
 from barcode import read
-from test_event_clips import film, made, nothing_else, seen
-from test_event_clips import told as told_of
+from event_films import film, made, nothing_else, seen
+from event_films import told as told_of
 from test_sinks import Told
 from test_spool import wait_for
 from webhook_server import WebhookServer
