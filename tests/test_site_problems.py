@@ -184,6 +184,14 @@ stdout = true
             *("stdout = true", "clips = { path = 'c', longest_s = 5 }", 6),
             "sinks.clips.longest_s is 5.0: must be more than pre_s, 5.0",
         ),
+        (
+            *("stdout = true", "clips = { path = 'c', longest_s = 4, fps = 0 }", 6),
+            "sinks.clips.longest_s is 4.0: must be more than pre_s, 5.0",
+        ),
+        (
+            *("stdout = true", "clips = { path = 'c', pre_s = 300 }", 6),
+            "sinks.clips.longest_s is 300.0: must be more than pre_s, 300.0",
+        ),
         ('url = "', 'length_s = 1e-4 # "', 4, "cameras.length_s is 0.0001: must be 0.0008 s or"),
     ],
 )
