@@ -11,7 +11,7 @@ from conftest import SYNTH
 from event_films import event, film, made, nothing_else, options, play, seen, told
 from stallserver import Camera
 from test_cli import run
-from test_spool import wait_for
+from waiting import wait_for
 
 from ppsdk import EventOptions, Recognizer
 from ppsdk.demo.run import BUNDLED
@@ -78,6 +78,7 @@ def test_so_many_are_written_at_once(tmp_path):
             if frame.pts_s == 4.0:
                 for id in "abcde":
                     clips(told("start", 3.0, 3.5, id=id))
+                wait_for(lambda: list(tmp_path.glob("door/.*.mp4.ppsdk-part")))
             parts.append(len(list(tmp_path.glob("door/.*.mp4.ppsdk-part"))))
             time.sleep(0.002)
         for id in "abcde":
@@ -98,12 +99,12 @@ def test_what_comes_while_the_disk_is_busy_is_not_slept_over(tmp_path, monkeypat
     clips = EventClips(tmp_path, options=options())
     monkeypatch.setattr(ClipFolder, "keep_within", keep_within)
     clips.change(options())
-    assert busy.wait(10)
+    assert busy.wait(60)
     play(clips, film(60), [(5.0, told("end", 3.0, 4.0))])
     wait_for(lambda: clips.counts().written == 1)
     busy.clear()
     clips.change(options())
-    assert busy.wait(10)
+    assert busy.wait(60)
     closing = threading.Thread(target=clips.close)
     closing.start()
     closing.join(30)

@@ -10,7 +10,7 @@ import pytest
 from conftest import SYNTH
 from event_films import event, film, made, nothing_else, options, play, seen, told
 from test_sinks import alone
-from test_spool import wait_for
+from waiting import wait_for
 
 from ppsdk import Frame
 from ppsdk.sinks.clips import EventClips
