@@ -97,7 +97,8 @@ def test_a_right_file_is_what_it_says(good, monkeypatch):
     jsonl, webhook, clips = site.sinks
     assert (jsonl.kind, jsonl.path) == ("jsonl", folder / "state" / "events.jsonl")
     assert jsonl.max_bytes == 500_000
-    assert (webhook.url, webhook.token) == ("https://host/hook?token=x", "t0ken")
+    assert (webhook.kind, webhook.remote.url) == ("webhook", "https://host/hook?token=x")
+    assert webhook.remote.token == "t0ken"
     assert webhook.spool.folder == folder / "state" / "spool"
     assert (webhook.spool.max_bytes, webhook.spool.max_age_s) == (100_000_000, 43_200)
     assert clips.folder == folder / "state" / "films"
@@ -163,8 +164,12 @@ ca_file = "camera.pem"
     file.write_text(RIGHT + mqtt)
     site = load_site(file, environ={"KEY": "sesame"})
     _, webhook, broker = site.sinks
-    assert broker.certificates == Certificates(None, own, key, "sesame")
-    assert webhook.certificates == Certificates(own)
+    assert broker.remote.certificates.files == Certificates(None, own, key, "sesame")
+    assert webhook.remote.certificates.files == Certificates(own)
     assert "sesame" not in repr(site)
+    assert load_site(file, environ={"KEY": "sesame"}).sinks == site.sinks
     with pytest.raises(SiteError, match="site.toml:7: sinks.mqtt: .*with another password"):
         load_site(file, environ={"KEY": "wrong"})
+    make_certificate(tmp_path, "camera", password="sesame")
+    _, *renewed = load_site(file, environ={"KEY": "sesame"}).sinks
+    assert renewed[0] != webhook and renewed[1] != broker, "under the same names"

@@ -8,7 +8,7 @@ from barcode import read
 from event_films import film, made, nothing_else, seen
 from event_films import told as told_of
 from test_sinks import Told
-from test_spool import wait_for
+from waiting import wait_for
 from webhook_server import WebhookServer
 
 from ppsdk.cli.sink_options import tell_sinks
@@ -16,7 +16,8 @@ from ppsdk.sinks import Sinks, spool_counts
 from ppsdk.sinks.clips import ClipOptions, clip_counts
 from ppsdk.site.changeable import Changeable
 from ppsdk.site.clips import ClipsSetup
-from ppsdk.site.sinks import LinesSetup, SpoolSetup, WebhookSetup
+from ppsdk.site.remotes import SpooledSetup, SpoolSetup, WebhookSetup
+from ppsdk.site.sinks import LinesSetup
 from ppsdk.site.tap import CurrentTap
 
 
@@ -34,7 +35,8 @@ def test_what_one_webhook_has_not_taken_goes_to_the_next(tmp_path):
     spool = SpoolSetup(tmp_path / "spool", max_bytes=10**6, max_age_s=1e6, fsync=False)
     a, b, c = (whole_event(id) for id in "abc")
     with WebhookServer(lambda number: 500) as away, WebhookServer() as there:
-        setups = [WebhookSetup(s.url, "hush", None, 5.0, spool) for s in (away, there)]
+        remotes = [WebhookSetup(server.url, "hush", None, 5.0) for server in (away, there)]
+        setups = [SpooledSetup("webhook", remote, spool) for remote in remotes]
         with Changeable(setups[0]) as sink:
             for each in (*a, b[0], c[0], b[1]):
                 sink(each)
