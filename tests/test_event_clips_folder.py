@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -94,6 +95,27 @@ def test_a_real_disk_that_is_full(tmp_path):
         assert nothing_else(disk) and clips.counts().written == 1
     finally:
         subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_a_folder_that_somebody_deletes_is_made_again(tmp_path):
+    folder = tmp_path / "clips"
+    with EventClips(folder, options=options()) as clips:
+        play(clips, film(100), event(3.0, 5.0, id="a"))
+        wait_for(lambda: clips.counts().written == 1)
+        shutil.rmtree(folder)
+        play(clips, film(100), event(3.0, 5.0, id="b"))
+    assert [record["event"]["id"] for _, record in made(folder)] == ["b"]
+    assert clips.counts().written == 2 and nothing_else(folder)
+
+
+def test_a_clip_that_cannot_have_its_name_leaves_nothing(tmp_path):
+    """Its snapshot has had its own by then."""
+    taken = tmp_path / "door" / "00h00m03.000s_fall_a.mp4"
+    taken.mkdir(parents=True)
+    with EventClips(tmp_path, options=options()) as clips:
+        play(clips, film(100), event(3.0, 5.0))
+    assert clips.counts().failed == 1
+    assert list(taken.parent.iterdir()) == [taken]
 
 
 KILLED = """

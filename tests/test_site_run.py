@@ -1,6 +1,7 @@
 """A site at work: real processes, real cameras, real signals."""
 
 import json
+import os
 import re
 import shutil
 import socket
@@ -22,6 +23,7 @@ from webhook_server import WebhookServer
 from ppsdk import Recognizer
 from ppsdk.sinks import CsvFile
 from ppsdk.site.load import load_site
+from ppsdk.site.notify import tell_systemd
 from ppsdk.site.problems import SiteError
 from ppsdk.site.run import RunningSite
 
@@ -132,6 +134,20 @@ def test_an_open_event_of_an_unchanged_camera_goes_on_over_a_reload(tiny_dir, tm
     assert states[3][1] == "not reloaded, all goes on as it was: 2 problems"
     for secret in (PASSWORD, "p%40ss", "viewer"):
         assert secret not in errors + json.dumps(events) + json.dumps(states)
+
+
+@pytest.mark.parametrize("address", ["@ppsdk-{}", "user@1/notify"])
+def test_a_service_manager_listens_at_a_path_or_at_no_path(tmp_path, monkeypatch, address):
+    """A name that begins with an @ is no file's; one may be in a path, too."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "user@1").mkdir()
+    address = address.format(os.getpid())
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind("\0" + address[1:] if address[0] == "@" else address)
+        manager.settimeout(0)
+        monkeypatch.setenv("NOTIFY_SOCKET", address)
+        tell_systemd(READY=1, STATUS="here")
+        assert manager.recv(100) == b"READY=1\nSTATUS=here"
 
 
 class HereSite:

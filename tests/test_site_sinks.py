@@ -1,6 +1,8 @@
 """Sinks that a site changes while records come: nothing is lost, and nothing is told twice."""
 
 import json
+import shutil
+import threading
 
 import pytest
 from action_records import record, whole_event
@@ -93,6 +95,50 @@ def test_one_that_cannot_be_opened_leaves_the_old_one_at_work(tmp_path):
         sink(end)
         assert sink.setup == lines(path)
     assert told(path) == [("a", "start", None), ("a", "end", "over")]
+
+
+def test_a_sink_that_could_not_be_opened_again_is_with_the_next_change(tmp_path):
+    """Both folders are gone; later the first one is there again."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    first = lines(folder / "events.jsonl")
+    start, _, end = whole_event("a")
+    with Changeable(first) as sink:
+        sink(start)
+        shutil.rmtree(folder)
+        with pytest.raises(OSError, match="No such file"):
+            sink.change(lines(tmp_path / "none" / "events.jsonl"))
+        assert not sink.is_open and sink.setup == first
+        folder.mkdir()
+        sink.change(first)
+        assert sink.is_open
+        sink(end)
+    assert told(folder / "events.jsonl") == [("a", "end", "over")]
+
+
+def test_what_waits_in_one_spool_is_sent_before_there_is_another(tmp_path):
+    there = threading.Event()
+    a, b = (whole_event(id) for id in "ab")
+    with WebhookServer(lambda number: 200 if there.is_set() else 500) as server:
+        setups = [
+            SpooledSetup(
+                "webhook",
+                WebhookSetup(server.url, None, None, 5.0),
+                SpoolSetup(tmp_path / name, max_bytes=10**6, max_age_s=1e6, fsync=False),
+            )
+            for name in ("one", "other")
+        ]
+        with Changeable(setups[0]) as sink:
+            for each in a:
+                sink(each)
+            wait_for(lambda: server.requests)
+            there.set()
+            sink.change(setups[1])
+            for each in b:
+                sink(each)
+            wait_for(lambda: len(server.taken) == len(a) + len(b))
+    keys = [headers["Idempotency-Key"] for headers, _ in server.taken]
+    assert keys == ["a-0", "a-1", "a-2", "b-0", "b-1", "b-2"]
 
 
 def test_sinks_come_and_go(tmp_path):

@@ -103,7 +103,7 @@ class RunningSite:
             yield f"without sink {kind}"
         for kind, setup in wanted.items():
             known = self._changeables.get(kind)
-            if known is not None and known.setup == setup:
+            if known is not None and known.is_open and known.setup == setup:
                 continue
             try:
                 if known is not None:
