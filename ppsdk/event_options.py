@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -25,6 +25,28 @@ NOTHING_LABELS = ("background", "idle")
 
 
 @dataclass(frozen=True)
+class Contradiction:
+    """names: of the options in it, first the one that is told of. label: of the class whose own
+    options have a part in it; None for what all classes have.
+    """
+
+    names: tuple[str, ...]
+    told: str
+    label: str | None = None
+
+    def __str__(self) -> str:
+        return self.told if self.label is None else f"per_class {self.label!r}: {self.told}"
+
+
+class ContradictoryOptions(ValueError):
+    """found: all that contradict each other."""
+
+    def __init__(self, found: Sequence[Contradiction]) -> None:
+        super().__init__("; ".join(map(str, found)))
+        self.found = tuple(found)
+
+
+@dataclass(frozen=True)
 class EventOptions:
     """What is not given is off: equal neighbouring windows are then one event, by their best label.
 
@@ -41,7 +63,8 @@ class EventOptions:
     per_window: one event a window whose best label passes on_threshold and is no background; goes
     with on_threshold, unknown_below and background only.
     per_class: label -> {name: value}, values of OF_ONE_CLASS that differ for a class.
-    Raises ValueError for values that are none or contradict each other.
+    Raises ValueError for values that are none, ContradictoryOptions for those that contradict each
+    other.
     """
 
     smoothing: Smoothing = "none"
@@ -70,8 +93,10 @@ class EventOptions:
         for name in ("min_duration_s", "merge_gap_s", "cooldown_s", "update_interval_s"):
             _check(name, getattr(self, name), "0 s or more", lambda value: value >= 0)
         _check("max_duration_s", self.max_duration_s, "more than 0 s", lambda value: value > 0)
-        self._check_together()
         self._check_classes()
+        found = [*self._contradictions(), *self._contradictions_of_classes()]
+        if found:
+            raise ContradictoryOptions(found)
 
     def of_class(self, label: str) -> EventOptions:
         """The options of one class, its own in place of the common ones."""
@@ -128,32 +153,41 @@ class EventOptions:
                     f"per_class {label!r}: {', '.join(unknown)}: must be of "
                     f"{', '.join(OF_ONE_CLASS)}"
                 )
-            try:
-                self.of_class(label)
-            except ValueError as error:
-                raise ValueError(f"per_class {label!r}: {error}") from None
 
-    def _check_together(self) -> None:
+    def _contradictions(self) -> Iterator[Contradiction]:
         on, off = self.on_threshold, self.off_threshold
         if off is not None and (on is None or off > on):
-            raise ValueError(f"off_threshold is {off}: must be no more than on_threshold, {on}")
+            told = f"off_threshold is {off}: must be no more than on_threshold, {on}"
+            yield Contradiction(("off_threshold", "on_threshold"), told)
         if self.independent and on is None:
-            raise ValueError("independent classes need an on_threshold")
-        if (self.max_duration_s or math.inf) < (self.min_duration_s or 0):
-            raise ValueError(
-                f"max_duration_s is {self.max_duration_s}: must be no less than min_duration_s, "
-                f"{self.min_duration_s}"
-            )
-        if self.per_window:
-            alone = ("on_threshold", "unknown_below", "background", "per_window", "per_class")
-            others = [
-                option.name
-                for option in fields(self)
-                if option.name not in (*alone, "smoothing_windows", "update_interval_s")
-                and getattr(self, option.name) != option.default
-            ]
-            if others:
-                raise ValueError(f"per_window does not go with {', '.join(others)}")
+            told = "independent classes need an on_threshold"
+            yield Contradiction(("independent", "on_threshold"), told)
+        least_s, most_s = self.min_duration_s or 0, self.max_duration_s or math.inf
+        if most_s < least_s:
+            told = f"max_duration_s is {most_s}: must be no less than min_duration_s, {least_s}"
+            yield Contradiction(("max_duration_s", "min_duration_s"), told)
+        others = [*self._not_per_window()]
+        if self.per_window and others:
+            told = f"per_window does not go with {', '.join(others)}"
+            yield Contradiction(("per_window", *others), told)
+
+    def _not_per_window(self) -> Iterator[str]:
+        """What is given of what a window of its own has no use for."""
+        alone = ("on_threshold", "unknown_below", "background", "per_window", "per_class")
+        for option in fields(self):
+            if option.name not in (*alone, "smoothing_windows", "update_interval_s"):
+                if getattr(self, option.name) != option.default:
+                    yield option.name
+
+    def _contradictions_of_classes(self) -> Iterator[Contradiction]:
+        for label, own in self.per_class.items():
+            try:
+                self.of_class(label)
+            except ContradictoryOptions as error:
+                # Without any option of its own it is that of all.
+                yield from (replace(c, label=label) for c in error.found if {*own} & {*c.names})
+            except ValueError as error:
+                raise ValueError(f"per_class {label!r}: {error}") from None
 
 
 def stream_options(labels: Sequence[str], *, stride_s: float) -> EventOptions:
@@ -170,7 +204,7 @@ def stream_options(labels: Sequence[str], *, stride_s: float) -> EventOptions:
 
 
 def overridden(options: EventOptions, given: Mapping[str, Any]) -> EventOptions:
-    """With what is given in place of the same options. Raises ValueError for what contradicts."""
+    """With what is given in place of the same options. Raises as EventOptions does."""
     given = dict(given)
     if "on_threshold" in given and "off_threshold" not in given:
         # The other one may be above it.

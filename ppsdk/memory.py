@@ -18,6 +18,9 @@ def limit_arenas() -> None:
     needed of it: where threads come and go, as those do that decode cameras which are opened again
     and again, memory grows for hours. (In half an hour of `benchmarks/soak.py` by 26 MB, all
     of them free.) Does nothing where there is no glibc.
+
+    `training.memory` asks glibc for the contrary, to keep what is freed: what trains ends after
+    hours and needs as much at each step; what watches cameras is to need little for months.
     """
     said = "MALLOC_ARENA_MAX" in os.environ or "arena_max" in os.environ.get("GLIBC_TUNABLES", "")
     if sys.platform.startswith("linux") and not said:

@@ -4,11 +4,12 @@ import shutil
 import socket
 import subprocess
 import threading
-import time
+from contextlib import ExitStack
 
 import pytest
 from certificates import make_certificate
 from paho.mqtt import client as paho
+from waiting import free_port, wait_for
 
 USER, PASSWORD = "camera", "correct horse"
 
@@ -27,9 +28,8 @@ class Broker:
 
     def __init__(self, folder, *, tls=False, client_cert=None):
         self._program, self._folder = need_mosquitto(), folder
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            self.port = found.getsockname()[1]
+        self._held = ExitStack()
+        self.port = self._held.enter_context(free_port())
         passwords = folder / "passwords"
         passwords.write_text(f"{USER}:{PASSWORD}\n")
         subprocess.run(["mosquitto_passwd", "-U", passwords], check=True)
@@ -46,16 +46,16 @@ class Broker:
 
     def start(self):
         self._process = subprocess.Popen([self._program, "-c", self._folder / "config"])
-        for _ in range(500):
-            with socket.socket() as found:
-                if not found.connect_ex(("127.0.0.1", self.port)):
-                    return
-            time.sleep(0.02)
-        raise AssertionError("mosquitto does not start")
+        wait_for(self._answers)
 
     def stop(self):
         self._process.terminate()
-        self._process.wait(20)
+        self._process.wait(60)
+
+    def _answers(self):
+        assert self._process.poll() is None, "mosquitto does not start"
+        with socket.socket() as found:
+            return not found.connect_ex(("127.0.0.1", self.port))
 
     def __enter__(self):
         self.start()
@@ -63,6 +63,7 @@ class Broker:
 
     def __exit__(self, *exception):
         self.stop()
+        self._held.close()
 
 
 class Listener:
@@ -82,7 +83,7 @@ class Listener:
         )
         self._client.connect("127.0.0.1", broker.port)
         self._client.loop_start()
-        assert subscribed.wait(20)
+        assert subscribed.wait(60)
 
     def of(self, topic):
         return [text for name, text in list(self.messages) if name == topic]

@@ -1,9 +1,9 @@
 """Short windows, and what is cut into them, for tests of several streams."""
 
 import threading
-import time
 
 import numpy as np
+from waiting import wait_for
 
 from ppsdk import Frame, LiveOptions
 from ppsdk.records import Clip
@@ -34,10 +34,8 @@ def readers():
 
 
 def no_readers_left():
-    deadline_s = time.monotonic() + 5
-    while readers() and time.monotonic() < deadline_s:
-        time.sleep(0.05)
-    return not readers()
+    wait_for(lambda: not readers())
+    return True
 
 
 def clips_of(source, length_s, stride_s, num_segments=8):

@@ -22,8 +22,9 @@ def camera_table(name, url, more=""):
     return f'[[cameras]]\nname = "{name}"\nurl = "{url}"\n{more}\n'
 
 
-def site_text(model_dir, *tables):
-    head = f'model = "{model_dir}"\nthreads = 1\nlength_s = 0.8\nstride_s = 0.4\ntimeout_s = 2.0\n'
+def site_text(model_dir, *tables, timeout_s=10.0):
+    head = f'model = "{model_dir}"\nthreads = 1\nlength_s = 0.8\nstride_s = 0.4\n'
+    head += f"timeout_s = {timeout_s}\n"
     return head + ALWAYS + "\n".join(tables)
 
 
@@ -57,7 +58,7 @@ class SiteProcess:
             return []
         return [json.loads(line) for line in lines]
 
-    def wait_for(self, condition, timeout_s=30):
+    def wait_for(self, condition, timeout_s=90):
         until_s = time.monotonic() + timeout_s
         while not condition():
             assert self.process.poll() is None, f"is over: {self.errors}"
@@ -81,7 +82,7 @@ class SiteProcess:
         self.wait_for(lambda: "reloaded" in self.errors[seen:])
         return self.errors[seen:]
 
-    def stop(self, timeout_s=30):
+    def stop(self, timeout_s=90):
         """SIGTERM; returns the exit code and stdout."""
         self.process.send_signal(signal.SIGTERM)
         told, _ = self.process.communicate(timeout=timeout_s)

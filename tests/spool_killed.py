@@ -65,7 +65,10 @@ def work(folder, life):
 
 def main(folder, kills):
     random.seed(7)
+    committed = folder / "committed"
+    committed.touch()
     for life in range(kills):
+        size = committed.stat().st_size
         child = os.fork()
         if not child:
             random.seed(life)
@@ -73,7 +76,10 @@ def main(folder, kills):
                 work(folder, life)
             finally:
                 os._exit(1)  # comes to its end only where it was not killed
-        time.sleep(random.uniform(0.0, 0.15))
+        if life % 5:  # one in five is killed while it opens the spool, or before
+            while committed.stat().st_size == size:
+                time.sleep(0.001)
+        time.sleep(random.uniform(0.0, 0.1))
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         assert os.WIFSIGNALED(status), f"life {life} ended by itself"

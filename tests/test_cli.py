@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from conftest import SYNTH, write_tiny
 from stallserver import Camera
+from waiting import SOON_S, wait_for
 
 from converters.seeded import seeded_weights
 from ppsdk import Recognizer
@@ -36,7 +37,7 @@ def run(*arguments):
 def run_alone(*arguments, **options):
     """As a user runs it, where the process itself matters."""
     command = [sys.executable, "-m", "ppsdk", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, **options)
 
 
 def assert_refused(done, *parts, code=1):
@@ -193,9 +194,9 @@ def test_run_on_a_camera_prints_at_once_and_ends_on_ctrl_c(small_dir):
         first = json.loads(process.stdout.readline())
         process.send_signal(signal.SIGINT)
         start = time.monotonic()
-        _, errors = process.communicate(timeout=10)
+        _, errors = process.communicate(timeout=60)
     assert first["start_time"] < first["end_time"]
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < SOON_S
     assert process.returncode == 130 and errors.strip() == ""
 
 
@@ -205,13 +206,12 @@ def test_ctrl_c_ends_a_run_that_waits_for_a_silent_camera(tiny_dir, mode, option
     with Camera(mode) as camera:
         command = [sys.executable, "-m", "ppsdk", "run", camera.url, "--model", str(tiny_dir)]
         process = subprocess.Popen([*command, *options], stdout=-1, stderr=-1, text=True)
-        while not camera.opened:
-            time.sleep(0.1)
+        wait_for(lambda: camera.opened or process.poll() is not None)
         time.sleep(1)
         start = time.monotonic()
         process.send_signal(signal.SIGINT)
-        told, errors = process.communicate(timeout=10)
-    assert time.monotonic() - start < 3
+        told, errors = process.communicate(timeout=60)
+    assert time.monotonic() - start < SOON_S
     assert (process.returncode, told, errors.strip()) == (130, "", "")
 
 
@@ -341,7 +341,7 @@ def test_evaluate_shows_progress_on_a_terminal(small_dir, manifest):
 
     leader, follower = pty.openpty()
     command = [sys.executable, "-m", "ppsdk", "evaluate", manifest, "--model", small_dir]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=follower, timeout=120)
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=follower, timeout=600)
     shown = os.read(leader, 100_000).decode()
     assert done.returncode == 0 and "clips" in shown and "100%" in shown
     os.close(leader)

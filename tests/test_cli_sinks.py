@@ -18,7 +18,7 @@ from certificates import make_certificate
 from conftest import SYNTH
 from PIL import Image
 from test_cli import assert_refused, run
-from test_spool import wait_for
+from waiting import wait_for
 from webhook_server import WebhookServer
 
 from ppsdk.cli.sink_options import open_sinks, sink_options

@@ -93,7 +93,7 @@ def test_what_is_no_video_is_refused_in_one_line(case, decoder):
     start = time.monotonic()
     with pytest.raises(VideoError) as caught:
         sample_clip(case_file(case), decoder=decoder)
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 60
     assert case_name(case) in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -5,7 +5,12 @@ import json
 import pytest
 
 from ppsdk import EventOptions
-from ppsdk.event_options import read_options, stream_options, write_options
+from ppsdk.event_options import (
+    ContradictoryOptions,
+    read_options,
+    stream_options,
+    write_options,
+)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +50,28 @@ def test_labels_that_are_not_there():
         EventOptions(background=["idle"]).check_labels(["A", "B"])
     with pytest.raises(ValueError, match="per_class 'C'"):
         EventOptions(per_class={"C": {"cooldown_s": 1}}).check_labels(["A", "B"])
+
+
+def test_all_contradictions_are_told_at_once():
+    """That of A is its own; B, which has none, is not told of what contradicts itself in all."""
+    with pytest.raises(ContradictoryOptions) as caught:
+        EventOptions(
+            on_threshold=0.5,
+            off_threshold=0.6,
+            max_duration_s=1,
+            min_duration_s=2,
+            per_class={"A": {"min_duration_s": 3}, "B": {"cooldown_s": 1}},
+        )
+    assert [(found.label, found.names) for found in caught.value.found] == [
+        (None, ("off_threshold", "on_threshold")),
+        (None, ("max_duration_s", "min_duration_s")),
+        ("A", ("max_duration_s", "min_duration_s")),
+    ]
+    assert str(caught.value) == (
+        "off_threshold is 0.6: must be no more than on_threshold, 0.5; "
+        "max_duration_s is 1: must be no less than min_duration_s, 2; "
+        "per_class 'A': max_duration_s is 1: must be no less than min_duration_s, 3"
+    )
 
 
 def test_a_file_and_back(tmp_path):

@@ -12,7 +12,7 @@ import sys
 import pytest
 from conftest import HERE, SYNTH
 from locked_camera import LockedCamera
-from test_spool import wait_for
+from waiting import wait_for
 from webhook_server import WebhookServer
 
 from ppsdk.demo.render import Scene
@@ -22,7 +22,7 @@ from ppsdk.sinks.webhook import signature
 EXAMPLES = HERE.parent / "examples"
 
 
-def run_example(name, *arguments, timeout=120, given=None, **environment):
+def run_example(name, *arguments, timeout=600, given=None, **environment):
     env = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
     return subprocess.run(
         [sys.executable, EXAMPLES / name, *map(str, arguments)],
@@ -92,7 +92,7 @@ def test_the_webcam_example_is_short_enough_to_copy():
     assert len((EXAMPLES / "webcam_stream.py").read_text().splitlines()) <= 42
 
 
-def own_actions(tmp_path, *arguments, timeout=120):
+def own_actions(tmp_path, *arguments, timeout=600):
     pytest.importorskip("torch", reason="needs the extra 'train'")
     done = run_example(
         "train_own_actions.py", "--out", tmp_path / "own", *arguments, timeout=timeout

@@ -25,8 +25,13 @@ sources = [
 ]
 for source in sources:
     threading.Thread(target=lambda source=source: list(source), daemon=True).start()
+def count():
+    return [thread.name for thread in threading.enumerate()].count("ppsdk reader")
+
+while count() < len(sources):
+    time.sleep(0.01)
 time.sleep(float(sys.argv[1]))
-print("readers:", [thread.name for thread in threading.enumerate()].count("ppsdk reader"))
+print("readers:", count())
 """
 
 

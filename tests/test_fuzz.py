@@ -28,7 +28,7 @@ def damaged(data, rng):
     return bytes(flipped)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(i, marks=pytest.mark.slow) for i in (1, 2, 3))])
 def test_damaged_videos(seed, tmp_path):
     logging.getLogger("ppsdk").setLevel(logging.CRITICAL)
     rng = random.Random(seed)
@@ -45,7 +45,7 @@ def test_damaged_videos(seed, tmp_path):
         else:
             read += 1
             assert len(clip.images) == 16 and clip.end_s > 0
-        assert time.monotonic() - start < 20
+        assert time.monotonic() - start < 60
         path.unlink()
     logging.getLogger("ppsdk").setLevel(logging.NOTSET)
     assert read > 50 and refused > 50
@@ -71,7 +71,7 @@ def test_damaged_videos_as_streams(seed, tmp_path):
         else:
             read += 1
             assert ends
-        assert time.monotonic() - start < 20
+        assert time.monotonic() - start < 60
         path.unlink()
     logging.getLogger("ppsdk").setLevel(logging.NOTSET)
     assert read > 50 and refused > 50

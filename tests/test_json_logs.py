@@ -14,7 +14,7 @@ from stallserver import Camera
 from test_cli_sinks import FILM
 from test_imports import ROOT
 from test_metrics import scrape
-from test_spool import wait_for
+from waiting import wait_for
 
 from ppsdk.json_logs import JsonFormatter
 from ppsdk.status import StreamStatus

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import pytest
 from short_streams import QUICK, SPAN, pictures
 from stallserver import Camera
+from waiting import SOON_S, free_port, wait_for
 
 from ppsdk import LiveOptions, StreamOptions, open_source
 from ppsdk.sources.connection import Capture, Connection
@@ -16,32 +17,33 @@ from ppsdk.sources.live import LiveSource
 
 def test_dead_sources_harm_no_other_and_are_reported(recognizer):
     statuses = []
+    live = LiveOptions(open_timeout_s=3.0, read_timeout_s=3.0)
     with Camera("live") as living, Camera("never") as dead, Camera("flaky") as flaky:
         secret = dead.url.replace("http://", "http://me:secret@")
         sources = [living.url, secret, StreamOptions(flaky.url, name="door"), "missing.mp4"]
         with recognizer.streams(
             [*sources, StreamOptions(broken(), name="app")],
             **SPAN,
-            live=QUICK,
+            live=live,
             on_status=statuses.append,
         ) as streams:
             given = []
             for window in streams:
                 given.append(window)
-                if window.name == living.url and window.scores.start_s >= 2.8:
+                if streams.statistics()[dead.url].state == "failed":
                     break
             fares = streams.statistics()
     failed = {s.source: s.reason for s in statuses if s.kind == "failed"}
     assert failed == {
-        dead.url: "cannot open (no answer for 1 s)",
+        dead.url: "cannot open (no answer for 3 s)",
         "missing.mp4": "no such file",
         "app": "the app's camera is gone",
     }
     assert {name: fare.error for name, fare in fares.items() if fare.state == "failed"} == failed
     door = [status.kind for status in statuses if status.source == "door"]
     assert door[:2] == ["lost", "restored"]
-    # Of 8: if the others held it up, there would be two less for the dead camera alone.
-    assert sum(window.name == living.url for window in given) >= 7
+    # Of six in 3 s: if the dead camera held it up, there would be none.
+    assert sum(window.name == living.url for window in given) >= 3
     assert sum(window.name == "app" for window in given) == 2, "of what came before the error"
     assert "secret" not in str(statuses) + str(fares)
 
@@ -66,7 +68,7 @@ def test_statuses_have_the_name_of_the_stream(caplog):
 
 def test_a_camera_that_is_waited_for_holds_up_nobody(recognizer):
     statuses = []
-    options = LiveOptions(open_timeout_s=0.5, read_timeout_s=0.5, wait=True)
+    options = LiveOptions(open_timeout_s=0.5, wait=True)
     with Camera("never") as dead, Camera("live") as living:
         with recognizer.streams(
             [dead.url, living.url], **SPAN, live=options, on_status=statuses.append
@@ -79,13 +81,11 @@ def test_a_camera_that_is_waited_for_holds_up_nobody(recognizer):
 def take_events(stack, recognizer, camera, statuses, *, alone):
     """In a thread of its own; among other streams or by itself."""
     if alone:
-        source = open_source(camera.url, live=QUICK, on_status=statuses.append)
+        source = open_source(camera.url, on_status=statuses.append)
         events = stack.enter_context(recognizer.events(source, **SPAN))
     else:
         other = stack.enter_context(Camera("live"))
-        streams = recognizer.streams(
-            [camera.url, other.url], **SPAN, live=QUICK, on_status=statuses.append
-        )
+        streams = recognizer.streams([camera.url, other.url], **SPAN, on_status=statuses.append)
         events = stack.enter_context(streams).events()
     told = []
 
@@ -97,18 +97,12 @@ def take_events(stack, recognizer, camera, statuses, *, alone):
     return told
 
 
-def wait_for(condition):
-    deadline_s = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.02)
-
-
 @pytest.mark.parametrize("alone", [True, False])
 def test_what_goes_on_when_a_camera_is_lost_ends_while_it_is_away(recognizer, alone):
     statuses = []
     with ExitStack() as stack:
-        camera = Camera("live")
+        port = stack.enter_context(free_port())
+        camera = Camera("live", port=port)
         first = stack.enter_context(ExitStack())
         first.enter_context(camera)
         told = take_events(stack, recognizer, camera, statuses, alone=alone)
@@ -122,8 +116,8 @@ def test_what_goes_on_when_a_camera_is_lost_ends_while_it_is_away(recognizer, al
         (lost,) = [status for status in statuses if status.source == camera.url]
         end = of_camera()[-1]
         assert (lost.kind, end.ended_by) == ("lost", "gap")
-        assert end.end_s <= lost.at_s <= end.decided_s <= lost.at_s + 1
-        stack.enter_context(Camera("live", port=camera.port))
+        assert end.end_s <= lost.at_s <= end.decided_s <= lost.at_s + SOON_S
+        stack.enter_context(Camera("live", port=port))
         count = len(of_camera())
         wait_for(lambda: len(of_camera()) > count)
         start = of_camera()[count]
@@ -143,8 +137,8 @@ def test_so_it_is_when_a_driver_does_not_come_back_from_a_read(recognizer):
             if event.phase == "end":
                 break
     hang.set()
-    # The last frame came at 1.2 s, to a driver's accuracy.
-    assert told[-1].ended_by == "gap" and told[-1].end_s < 2 < told[-1].decided_s < 5
+    # The driver comes back after 30 s.
+    assert told[-1].ended_by == "gap" and told[-1].end_s < told[-1].decided_s < 20
 
 
 class Hanging(Connection):

@@ -10,13 +10,14 @@ from collections import Counter
 
 import pytest
 from action_records import many, record
+from event_films import film, play
 from prometheus_client.parser import text_string_to_metric_families
 from stallserver import Camera
 from test_cli import assert_refused, run
 from test_cli_sinks import FILM
-from test_event_clips import film, play
 from test_sinks import Told
-from test_spool import Peer, wait_for
+from test_spool import Peer
+from waiting import SOON_S, free_port, wait_for
 
 from ppsdk import EventOptions, LiveOptions, Recognizer, StreamOptions
 from ppsdk.demo.run import BUNDLED
@@ -36,7 +37,7 @@ def recognizer():
 
 def text_at(url):
     # Not through a proxy.
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=5) as page:
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=60) as page:
         return page.read().decode()
 
 
@@ -107,19 +108,19 @@ def test_the_state_of_a_camera(recognizer):
     """It sends pictures, then one and the same; then it goes away for good."""
     live = LiveOptions(open_timeout_s=1.0, read_timeout_s=1.0, frozen_s=0.5)
     with recognizer.streams([], **SPAN, live=live) as streams:
-        with MetricsServer(Metrics(streams), port=0) as server:
+        with free_port() as port, MetricsServer(Metrics(streams), port=0) as server:
 
             def wait_for_state(state):
                 wait_for(lambda: scrape(server.url)["ppsdk_stream_state", name, state] == 1)
 
-            with Camera("black") as camera:
+            with Camera("black", port=port) as camera:
                 name = streams.add(camera.url)
                 next(streams)
                 wait_for_state("frozen")
                 assert scrape(server.url)["ppsdk_opens_total", name] == 1
             wait_for_state("lost")
             wait_for(lambda: scrape(server.url)["ppsdk_opens_total", name] > 2)
-            with Camera("live", port=camera.port):
+            with Camera("live", port=port):
                 wait_for_state("running")
             streams.remove(name)
             assert ("ppsdk_stream_state", name, "lost") not in scrape(server.url)
@@ -184,7 +185,7 @@ def test_a_port_is_one_server_s_and_free_again_at_close(recognizer, capfd):
             assert ("ppsdk_overloaded",) in scrape(server.url)
             start_s = time.monotonic()
             server.close()
-            assert time.monotonic() - start_s < 1
+            assert time.monotonic() - start_s < SOON_S
         with MetricsServer(metrics, port=port) as again:
             assert ("ppsdk_overloaded",) in scrape(again.url)
         assert not any(thread.name == "metrics" for thread in threading.enumerate())

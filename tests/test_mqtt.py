@@ -14,7 +14,8 @@ from broker import PASSWORD, USER, Broker, Listener
 from certificates import make_certificate
 from test_imports import ROOT
 from test_sinks import Told
-from test_spool import wait_empty, wait_for
+from test_spool import wait_empty
+from waiting import wait_for
 
 from ppsdk.sinks import Certificates, Sinks, Spool, Spooled
 from ppsdk.sinks.mqtt import Mqtt
@@ -129,7 +130,7 @@ def test_the_last_will_of_a_killed_process_and_the_end_of_its_event(broker, tmp_
 
 def test_a_wrong_password_is_told_without_it(broker, tmp_path, caplog):
     caplog.set_level(logging.DEBUG)
-    with spooled(tmp_path / "spool.db", broker, timeout_s=0.5, password="s3cret") as sink:
+    with spooled(tmp_path / "spool.db", broker, timeout_s=10, password="s3cret") as sink:
         sink(record())
         wait_for(lambda: "takes no records" in caplog.text)
     assert f"{sink.name}: takes no records, they wait: refused: Not authorized" in caplog.text
@@ -161,7 +162,7 @@ def test_a_broker_that_wants_to_see_a_certificate(tmp_path, caplog):
             certificates = Certificates(broker.ca_file, **options)
             url = f"mqtts://localhost:{broker.port}"
             remote = Mqtt(
-                url, user=USER, password=PASSWORD, certificates=certificates, timeout_s=0.4
+                url, user=USER, password=PASSWORD, certificates=certificates, timeout_s=5.0
             )
             return Spooled(Spool(tmp_path / "spool.db"), remote, close_s=0.1)
 

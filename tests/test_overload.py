@@ -7,7 +7,6 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from short_streams import QUICK
 from stallserver import Camera
 
 from ppsdk import StreamOptions
@@ -23,9 +22,7 @@ def test_under_overload_cameras_get_the_newest_windows_in_even_turns_and_it_is_s
         cameras = [stack.enter_context(Camera("live")) for _ in range(4)]
         of_url = {camera.url: camera for camera in cameras}
         streams = stack.enter_context(
-            recognizer.streams(
-                of_url, length_s=0.8, stride_s=0.1, live=QUICK, on_status=statuses.append
-            )
+            recognizer.streams(of_url, length_s=0.8, stride_s=0.1, on_status=statuses.append)
         )
         # A clock that goes four times as fast: overload is told after 5 s of it.
         streams._watches = OverloadWatches(clock=lambda: 4 * time.monotonic())
@@ -58,7 +55,7 @@ def test_under_overload_turns_are_even_whatever_the_strides(recognizer):
             StreamOptions(camera.url, stride_s=stride_s)
             for camera, stride_s in zip(cameras, strides_s, strict=True)
         ]
-        streams = stack.enter_context(recognizer.streams(sources, length_s=0.8, live=QUICK))
+        streams = stack.enter_context(recognizer.streams(sources, length_s=0.8))
         while {fare.state for fare in streams.statistics().values()} != {"running"}:
             next(streams)
         for window in itertools.islice(streams, 65):

@@ -39,7 +39,7 @@ def golden(request, shared, tmp_path_factory):
     labels.write_text("\n".join(f"class_{i}" for i in range(checkpoint["classes"])))
     options = ConvertOptions(labels, num_segments=CHECKPOINTS[request.param])
     convert(folder / "x.pdparams", folder / "model", options)
-    with Recognizer(folder / "model") as recognizer:
+    with Recognizer(folder / "model", num_threads=1) as recognizer:
         yield recognizer, {clip: np.float32(x) for clip, x in checkpoint["logits"].items()}
 
 

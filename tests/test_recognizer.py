@@ -14,7 +14,7 @@ from ppsdk.preprocess import crop_for_model
 
 @pytest.fixture(scope="module")
 def recognizer(small_dir):
-    with Recognizer(small_dir) as opened:
+    with Recognizer(small_dir, num_threads=1) as opened:
         yield opened
 
 
@@ -162,7 +162,9 @@ def test_memory_stays_bounded_on_a_long_file(small_dir):
     assert int(count) == 15 and float(growth_mb) < 150
 
 
-def test_the_trained_checkpoint_reproduces_its_published_logits(shared, tmp_path):
+@pytest.mark.parametrize("every", [6, pytest.param(1, marks=pytest.mark.slow)])
+def test_the_trained_checkpoint_reproduces_its_published_logits(shared, tmp_path, every):
+    """Of every so many of the 36 clips, and of all the accuracy too."""
     import json
 
     from converters.convert import ConvertOptions, convert
@@ -174,15 +176,16 @@ def test_the_trained_checkpoint_reproduces_its_published_logits(shared, tmp_path
     options = ConvertOptions(weights / "labels.txt")
     folder = convert(weights / "ut_interaction_16f.pdparams", tmp_path / "model", options).folder
     manifest = shared / "data" / "ut_interaction" / "manifest.csv"
-    with Recognizer(folder) as opened:
-        clips = read_manifest(manifest, split="test", labels=opened.labels)
+    with Recognizer(folder, num_threads=1) as opened:
+        clips = read_manifest(manifest, split="test", labels=opened.labels)[::every]
         scores = [opened.classify(clip.path, sampling="paddlevideo") for clip in clips]
         result = Evaluation(opened.labels, tuple(clips), tuple(scores))
-    assert (len(clips), result.correct) == (told["clips"], told["correct"])
-    assert result.top_accuracy(1) == pytest.approx(told["top1"], abs=1e-4)
-    seen = {clip.name: s.logits for clip, s in zip(clips, scores, strict=True)}
-    for path, logits in told["logits"]:
-        assert seen[path] == pytest.approx(logits, abs=5e-3), path
+    if every == 1:
+        assert (len(clips), result.correct) == (told["clips"], told["correct"])
+        assert result.top_accuracy(1) == pytest.approx(told["top1"], abs=1e-4)
+    right = dict(told["logits"])
+    for clip, seen in zip(clips, scores, strict=True):
+        assert seen.logits == pytest.approx(right[clip.name], abs=5e-3), clip.name
 
 
 def test_closing_a_stream_that_was_never_read_closes_its_source(recognizer):

@@ -1,7 +1,9 @@
 """A site at work: real processes, real cameras, real signals."""
 
 import json
+import os
 import re
+import shutil
 import socket
 import sys
 import threading
@@ -9,16 +11,20 @@ import time
 from itertools import pairwise
 
 import pytest
+from event_films import made, nothing_else, seen
 from locked_camera import LockedCamera
 from site_process import SiteProcess, camera_table, site_text
 from stallserver import Camera
-from test_event_clips import made, nothing_else, seen
 from test_metrics import scrape
-from test_spool import drained, wait_for
+from test_spool import drained
+from waiting import wait_for
 from webhook_server import WebhookServer
 
 from ppsdk import Recognizer
+from ppsdk.sinks import CsvFile
 from ppsdk.site.load import load_site
+from ppsdk.site.notify import tell_systemd
+from ppsdk.site.problems import SiteError
 from ppsdk.site.run import RunningSite
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="has no such signals")
@@ -109,7 +115,7 @@ def test_an_open_event_of_an_unchanged_camera_goes_on_over_a_reload(tiny_dir, tm
     assert f"site.toml:{number}: cameras.stride_s is 0: must be" in faults
     assert f"site.toml:{number + 1}: cameras.roi is " in faults
     assert "not reloaded, all goes on as it was: 2 problems" in faults
-    assert "threads or timeout_s have changed: that takes a restart" in restart
+    assert "ERROR: threads: changed, which takes a restart\n" in restart
     assert (len(bench.asked), len(door.opened), len(gate.opened)) == (2, 2, 2)
     assert bench.asked == ["", f"viewer:{PASSWORD}"], "it is opened once, after a 401"
     assert code == 0
@@ -128,6 +134,20 @@ def test_an_open_event_of_an_unchanged_camera_goes_on_over_a_reload(tiny_dir, tm
     assert states[3][1] == "not reloaded, all goes on as it was: 2 problems"
     for secret in (PASSWORD, "p%40ss", "viewer"):
         assert secret not in errors + json.dumps(events) + json.dumps(states)
+
+
+@pytest.mark.parametrize("address", ["@ppsdk-{}", "user@1/notify"])
+def test_a_service_manager_listens_at_a_path_or_at_no_path(tmp_path, monkeypatch, address):
+    """A name that begins with an @ is no file's; one may be in a path, too."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "user@1").mkdir()
+    address = address.format(os.getpid())
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind("\0" + address[1:] if address[0] == "@" else address)
+        manager.settimeout(0)
+        monkeypatch.setenv("NOTIFY_SOCKET", address)
+        tell_systemd(READY=1, STATUS="here")
+        assert manager.recv(100) == b"READY=1\nSTATUS=here"
 
 
 class HereSite:
@@ -192,6 +212,56 @@ def test_clips_come_change_and_go_while_a_camera_goes_on(tiny_dir, tmp_path):
             assert all(one < next_one for one, next_one in pairwise(indices))
 
 
+def test_what_only_a_restart_can_change_is_named_and_all_goes_on(tiny_dir, tmp_path):
+    """Files of the model that are copied again do not count, other ones do; nor is anything else
+    done of what the file says then.
+    """
+    model = shutil.copytree(tiny_dir, tmp_path / "model")
+    with Camera("live") as door, Recognizer(model, num_threads=1) as recognizer:
+        text = site_text(model, camera_table("door", door.url), JSONL)
+        site = HereSite(tmp_path, recognizer)
+        site.start(text)
+        try:
+            weights, xml = model / "model.bin", model / "model.xml"
+            weights.write_bytes(weights.read_bytes())
+            assert site.change(text) == "nothing has changed"
+            xml.write_text(xml.read_text() + "\n")
+            more = text + '[sinks.csv]\npath = "events.csv"\n'
+            told = f"the files in {model}: changed, which takes a restart"
+            with pytest.raises(ValueError, match=f"^{re.escape(told)}$"):
+                site.change(more)
+            other = more.replace(str(model), str(tiny_dir)).replace("threads = 1", "threads = 2")
+            with pytest.raises(
+                ValueError, match="^model, threads: changed, which takes a restart$"
+            ):
+                site.change(other)
+            weights.write_bytes(b"half of it")
+            with pytest.raises(SiteError, match="model.bin: damaged or of another model"):
+                site.change(more)
+            windows = site.running.streams.statistics()["door"].windows
+            wait_for(lambda: site.running.streams.statistics()["door"].windows > windows)
+        finally:
+            site.stop()
+    assert len(door.opened) == 1 and not (tmp_path / "events.csv").exists()
+
+
+def test_a_sink_that_cannot_be_opened_is_told_of_and_harms_no_other(tiny_dir, tmp_path, caplog):
+    with Camera("live") as door, Recognizer(tiny_dir, num_threads=1) as recognizer:
+        text = site_text(tiny_dir, camera_table("door", door.url), JSONL)
+        site = HereSite(tmp_path, recognizer)
+        site.start(text)
+        csv = '[sinks.csv]\npath = "{}.csv"\n'
+        try:
+            with CsvFile(tmp_path / "taken.csv"):
+                assert site.change(text + csv.format("taken")) == "sink csv is not there"
+                assert site.change(text + csv.format("mine")) == "new sink csv"
+                assert site.change(text + csv.format("taken")) == "sink csv stays as it was"
+            assert site.change(text + csv.format("taken")) == "another sink csv"
+        finally:
+            site.stop()
+    assert caplog.text.count("sink csv cannot be opened: ") == 2
+
+
 @pytest.mark.slow
 def test_sigterm_ends_events_and_drains_what_it_can(tiny_dir, tmp_path):
     """One peer takes all, and one nothing: what that one is to get is on disk when the site goes,
@@ -246,7 +316,7 @@ def test_a_camera_that_is_not_there_and_one_with_a_wrong_password_harm_no_other(
             camera_table("gate", gate.url),
             camera_table("door", door.url),
         ]
-        text = site_text(tiny_dir, *tables, JSONL)
+        text = site_text(tiny_dir, *tables, JSONL, timeout_s=2.0)
         environ = {"BENCH_USER": "viewer", "BENCH_PASSWORD": "wr0ng/one"}
         with SiteProcess(tmp_path, text, **environ) as site:
             site.wait_for_events(5, source="door", phase="start")

@@ -1,14 +1,16 @@
 """Sinks that a site changes while records come: nothing is lost, and nothing is told twice."""
 
 import json
+import shutil
+import threading
 
 import pytest
 from action_records import record, whole_event
 from barcode import read
-from test_event_clips import film, made, nothing_else, seen
-from test_event_clips import told as told_of
+from event_films import film, made, nothing_else, seen
+from event_films import told as told_of
 from test_sinks import Told
-from test_spool import wait_for
+from waiting import wait_for
 from webhook_server import WebhookServer
 
 from ppsdk.cli.sink_options import tell_sinks
@@ -16,7 +18,8 @@ from ppsdk.sinks import Sinks, spool_counts
 from ppsdk.sinks.clips import ClipOptions, clip_counts
 from ppsdk.site.changeable import Changeable
 from ppsdk.site.clips import ClipsSetup
-from ppsdk.site.sinks import LinesSetup, SpoolSetup, WebhookSetup
+from ppsdk.site.remotes import SpooledSetup, SpoolSetup, WebhookSetup
+from ppsdk.site.sinks import LinesSetup
 from ppsdk.site.tap import CurrentTap
 
 
@@ -34,7 +37,8 @@ def test_what_one_webhook_has_not_taken_goes_to_the_next(tmp_path):
     spool = SpoolSetup(tmp_path / "spool", max_bytes=10**6, max_age_s=1e6, fsync=False)
     a, b, c = (whole_event(id) for id in "abc")
     with WebhookServer(lambda number: 500) as away, WebhookServer() as there:
-        setups = [WebhookSetup(s.url, "hush", None, 5.0, spool) for s in (away, there)]
+        remotes = [WebhookSetup(server.url, "hush", None, 5.0) for server in (away, there)]
+        setups = [SpooledSetup("webhook", remote, spool) for remote in remotes]
         with Changeable(setups[0]) as sink:
             for each in (*a, b[0], c[0], b[1]):
                 sink(each)
@@ -91,6 +95,50 @@ def test_one_that_cannot_be_opened_leaves_the_old_one_at_work(tmp_path):
         sink(end)
         assert sink.setup == lines(path)
     assert told(path) == [("a", "start", None), ("a", "end", "over")]
+
+
+def test_a_sink_that_could_not_be_opened_again_is_with_the_next_change(tmp_path):
+    """Both folders are gone; later the first one is there again."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    first = lines(folder / "events.jsonl")
+    start, _, end = whole_event("a")
+    with Changeable(first) as sink:
+        sink(start)
+        shutil.rmtree(folder)
+        with pytest.raises(OSError, match="No such file"):
+            sink.change(lines(tmp_path / "none" / "events.jsonl"))
+        assert not sink.is_open and sink.setup == first
+        folder.mkdir()
+        sink.change(first)
+        assert sink.is_open
+        sink(end)
+    assert told(folder / "events.jsonl") == [("a", "end", "over")]
+
+
+def test_what_waits_in_one_spool_is_sent_before_there_is_another(tmp_path):
+    there = threading.Event()
+    a, b = (whole_event(id) for id in "ab")
+    with WebhookServer(lambda number: 200 if there.is_set() else 500) as server:
+        setups = [
+            SpooledSetup(
+                "webhook",
+                WebhookSetup(server.url, None, None, 5.0),
+                SpoolSetup(tmp_path / name, max_bytes=10**6, max_age_s=1e6, fsync=False),
+            )
+            for name in ("one", "other")
+        ]
+        with Changeable(setups[0]) as sink:
+            for each in a:
+                sink(each)
+            wait_for(lambda: server.requests)
+            there.set()
+            sink.change(setups[1])
+            for each in b:
+                sink(each)
+            wait_for(lambda: len(server.taken) == len(a) + len(b))
+    keys = [headers["Idempotency-Key"] for headers, _ in server.taken]
+    assert keys == ["a-0", "a-1", "a-2", "b-0", "b-1", "b-2"]
 
 
 def test_sinks_come_and_go(tmp_path):

@@ -157,7 +157,7 @@ def test_files_can_be_read_in_a_forked_process():
         [sys.executable, "-W", "ignore", "-c", program, str(SYNTH / "base_64.mp4")],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
     )
     assert done.stdout.split() == ["7"] * 10, done.stderr
 
@@ -227,7 +227,7 @@ def test_a_camera_can_be_closed_while_it_is_read():
         threading.Timer(0.3, source.close).start()
         start = time.monotonic()
         count = sum(1 for _ in source)
-        assert count > 5 and time.monotonic() - start < 5
+        assert count > 5 and time.monotonic() - start < 60
 
         with open_source(camera.url) as source:
             next(iter(source))

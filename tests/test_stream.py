@@ -16,6 +16,7 @@ from conftest import SYNTH
 from PIL import Image
 from short_streams import clips_of
 from stallserver import Camera
+from waiting import SOON_S
 
 from ppsdk import Frame, LiveOptions, Recognizer, VideoError, open_source
 from ppsdk.stream import window_clips
@@ -105,7 +106,7 @@ def test_in_real_time_no_frame_comes_before_its_time():
     assert time.monotonic() - start >= 0.5
     source.close()
     list(clips)
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 60  # of 120 s
 
 
 def test_the_windows_of_a_camera_are_new_however_slow_the_model():
@@ -165,7 +166,7 @@ def test_a_stream_can_be_closed_by_another_thread_while_it_waits(small_dir):
         time.sleep(0.7)
         start = time.monotonic()
         windows.close()
-        assert ended.wait(1) and time.monotonic() - start < 1
+        assert ended.wait(SOON_S) and time.monotonic() - start < SOON_S
 
 
 def test_closing_ends_a_files_windows_in_another_thread(small_dir):
@@ -177,7 +178,7 @@ def test_closing_ends_a_files_windows_in_another_thread(small_dir):
         thread.start()
         time.sleep(0.5)
         windows.close()
-        thread.join(5)
+        thread.join(60)
     assert not thread.is_alive() and len(seen) < 900
 
 

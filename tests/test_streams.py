@@ -13,6 +13,7 @@ import pytest
 from conftest import SYNTH
 from short_streams import QUICK, SPAN, alone, no_readers_left, pictures, readers
 from stallserver import Camera
+from waiting import SOON_S, wait_for
 
 from ppsdk import EventOptions, LiveOptions, StreamOptions, open_source
 
@@ -142,8 +143,8 @@ def test_files_wait_for_their_turn_beside_a_camera(recognizer):
                 time.sleep(0.2)
                 if given[camera.url] == 5 and given["file"] >= len(told):
                     break
+            wait_for(lambda: abs(streams.statistics()[camera.url].frames - camera.sent) <= 5)
             fares = streams.statistics()
-            assert abs(fares[camera.url].frames - camera.sent) <= 5
     assert given["file"] == len(told) and fares["file"].skipped == 0
 
 
@@ -206,15 +207,12 @@ def test_adding_and_removing_streams_leaves_no_thread_behind(recognizer):
                 streams.remove(name)
             assert set(streams.statistics()) == {camera.url}
             assert len(list(itertools.islice(streams, 2))) == 2
-            deadline_s = time.monotonic() + 5
-            while len(readers()) > 1 and time.monotonic() < deadline_s:
-                time.sleep(0.05)
-            assert len(readers()) == 1, "the camera's"
+            wait_for(lambda: len(readers()) == 1)  # the camera's
     assert no_readers_left()
 
 
 @pytest.mark.parametrize("mode", ["never", "stall", "live"])
-def test_closing_from_another_thread_ends_it_within_a_second(recognizer, mode):
+def test_closing_from_another_thread_waits_for_no_camera(recognizer, mode):
     options = LiveOptions(wait=True)
     with Camera(mode) as camera, Camera("never") as silent:
         streams = recognizer.streams([camera.url, silent.url], **SPAN, live=options)
@@ -225,12 +223,11 @@ def test_closing_from_another_thread_ends_it_within_a_second(recognizer, mode):
             ended.set()
 
         threading.Thread(target=read, daemon=True).start()
-        while not (camera.opened and silent.opened):
-            time.sleep(0.02)
+        wait_for(lambda: camera.opened and silent.opened)
         time.sleep(0.5)
         start_s = time.monotonic()
         streams.close()
-        assert time.monotonic() - start_s < 1 and ended.wait(1)
+        assert time.monotonic() - start_s < SOON_S and ended.wait(SOON_S)
         assert list(streams) == []
         with pytest.raises(ValueError, match="the streams are closed"):
             streams.add("a.mp4")

@@ -28,7 +28,7 @@ from training.teacher import (  # noqa: E402
 )
 from training.views import find_videos  # noqa: E402
 
-SMALL = PretrainOptions(frames=32, views=1, epochs=16, batch_size=8, peak_rate=8e-3, image_size=32)
+SMALL = PretrainOptions(frames=32, views=1, epochs=12, batch_size=8, peak_rate=8e-3, image_size=32)
 
 
 def test_the_teacher_gives_the_logits_of_another_implementation():

@@ -9,7 +9,8 @@ import pytest
 from action_records import many, record
 from certificates import make_certificate
 from test_sinks import Told
-from test_spool import wait_empty, wait_for
+from test_spool import wait_empty
+from waiting import wait_for
 from webhook_server import WebhookServer
 
 from ppsdk.sinks import Certificates, Sinks, Spool, Spooled
@@ -79,17 +80,19 @@ def test_200_events_arrive_in_order(tmp_path, answer):
             for event in many(200):
                 fan(event)
             wait_for(lambda: len(other.events) == 200)
-            wait_for(lambda: len(server.taken) == 200, timeout_s=60)
+            wait_for(lambda: len(server.taken) >= 200)
             wait_empty(sink)
         assert sink.counts().dropped == 0
-    assert bodies(server.taken) == told(many(200)) == told(other.events)
+    # Of an answer that came too late nobody knows: those are taken twice.
+    once = {headers["Idempotency-Key"]: json.loads(body) for headers, body in server.taken}
+    assert list(once.values()) == told(many(200)) == told(other.events)
     keys = [headers["Idempotency-Key"] for headers, _ in server.requests]
     assert len(keys) > 200 and len(set(keys)) == 200  # those sent again have the same key
 
 
 def test_a_body_that_comes_slowly_is_not_waited_for(tmp_path):
     with WebhookServer(lambda number: "slowly") as server:
-        with spooled(tmp_path / "spool.db", server.url, timeout_s=0.2) as sink:
+        with spooled(tmp_path / "spool.db", server.url, timeout_s=10) as sink:
             for event in many(3):
                 sink(event)
             wait_empty(sink)

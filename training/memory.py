@@ -15,7 +15,8 @@ def keep_freed_memory() -> bool:
 
     Unless told otherwise, glibc gives each large block back to the system, which hands it out again
     page by page and cleared: a third of the processor's time of a step at 224 px, and far more of
-    the clock's where the machine has other work. The process keeps the most that it ever had.
+    the clock's where the machine has other work. The process keeps the most that it ever had, which
+    is not for what runs for months: that has `ppsdk.memory`, which knows nothing of training.
     """
     if not sys.platform.startswith("linux"):
         return False

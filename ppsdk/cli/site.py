@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,6 +22,7 @@ from ppsdk.cli.stderr import fail
 from ppsdk.cli.termination import closed_at_sigterm
 
 if TYPE_CHECKING:
+    from ppsdk.site.load import Site
     from ppsdk.site.run import RunningSite
 
 log = logging.getLogger(__name__)
@@ -59,15 +61,13 @@ def run_site(file: Path, *, check: bool, state: Path | None) -> int:
     """0 at its end or after SIGTERM, 1 where a camera failed or a sink lost records, 2 for a file
     that is not right.
     """
-    need("pydantic", extra="site")
-    from ppsdk.site.load import Site, load_site
+    need("pydantic", *([] if sys.version_info >= (3, 11) else ["tomli"]), extra="site")
+    from ppsdk.site.load import load_site
     from ppsdk.site.notify import tell_systemd
     from ppsdk.site.problems import SiteError
     from ppsdk.site.run import RunningSite
 
-    def load() -> Site:
-        return load_site(file, state_dir=state)
-
+    load = partial(load_site, file, state_dir=state)
     with ExitStack() as stack:
         wishes = stack.enter_context(_hangups())
         try:
@@ -77,9 +77,7 @@ def run_site(file: Path, *, check: bool, state: Path | None) -> int:
                 fail(problem, 2)
             return 2
         if check:
-            cameras = ", ".join(camera.name for camera in site.cameras)
-            sinks = ", ".join(sink.kind for sink in site.sinks)
-            click.echo(f"{file}: is right: cameras {cameras}; sinks {sinks}")
+            click.echo(f"{file}: is right: {_summary(site)}")
             return 0
         model = site.model
         recognizer = stack.enter_context(
@@ -97,6 +95,11 @@ def run_site(file: Path, *, check: bool, state: Path | None) -> int:
         failed = running.failed()
     has_lost = tell_sinks(running.sinks, statistics=False)
     return 1 if not running.stopped and (failed or has_lost) else 0
+
+
+def _summary(site: Site) -> str:
+    cameras = ", ".join(camera.name for camera in site.cameras)
+    return f"cameras {cameras}; sinks {', '.join(sink.kind for sink in site.sinks)}"
 
 
 @contextmanager
@@ -145,6 +148,7 @@ def _change(running: RunningSite, load: Callable[[], Any]) -> None:
         problems = error.problems if isinstance(error, SiteError) else [str(error)]
         for problem in problems:
             log.error("%s", problem)
-        told = f"not reloaded, all goes on as it was: {len(problems)} problems"
+        count = f"{len(problems)} problem{'' if len(problems) == 1 else 's'}"
+        told = f"not reloaded, all goes on as it was: {count}"
         log.error("%s", told)
     tell_systemd(READY=1, STATUS=told)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import quote
 
 from ppsdk.errors import VideoError
-from ppsdk.event_options import EventOptions, overridden, read_options, stream_options
+from ppsdk.event_options import EventOptions
 from ppsdk.facts import ModelFacts
 from ppsdk.records import Roi
-from ppsdk.site.checks import camera_source, check_label
+from ppsdk.site.checks import camera_source
+from ppsdk.site.events import EventTables, joined, read_events
 from ppsdk.site.lines import Place
 from ppsdk.site.reading import Reading, Values
-from ppsdk.site.schema import CameraTable, ClassTable, EventsTable, SiteTable
+from ppsdk.site.schema import CameraTable, SiteTable
 from ppsdk.sources import check_source
 from ppsdk.sources.credentials import without_credentials
 from ppsdk.stream_options import StreamOptions
@@ -52,20 +53,9 @@ class CameraSetup:
         )
 
 
-@dataclass(frozen=True)
-class _Events:
-    """Of all cameras, or of one: where its table is, what it says, and the file beside it."""
-
-    place: Place
-    options: dict[str, Any]
-    per_class: dict[str, dict[str, float]]
-    file: str | None
-    is_right: bool
-
-
 def read_cameras(reading: Reading, values: Values, top: SiteTable | None) -> list[CameraSetup]:
     """Those that nothing is wrong with."""
-    common = _events(reading, (), values)
+    common = read_events(reading, (), values)
     given = values.get("cameras")
     tables = {
         number: table
@@ -86,12 +76,12 @@ def read_cameras(reading: Reading, values: Values, top: SiteTable | None) -> lis
 
 
 def _camera(
-    reading: Reading, place: Place, values: Values, top: SiteTable | None, common: _Events
+    reading: Reading, place: Place, values: Values, top: SiteTable | None, common: EventTables
 ) -> CameraSetup | None:
     table = reading.table(CameraTable, place, values)
     url = None if table is None else _url(reading, place, table)
     length_s, stride_s = (_own(table, top, key) for key in ("length_s", "stride_s"))
-    own = _events(reading, place, values)
+    own = read_events(reading, place, values)
     facts = reading.around.model
     if not isinstance(facts, ModelFacts):
         return None
@@ -99,7 +89,8 @@ def _camera(
     if length_s is not None and length_s < shortest_s:
         where = (*place, "length_s") if "length_s" in values else ("length_s",)
         reading.problems.tell(where, f" is {length_s}: must be {shortest_s:g} s or more")
-    events = _combined(reading, common, own, facts, facts.stride_in_use_s(length_s, stride_s))
+    stride_in_use_s = facts.stride_in_use_s(length_s, stride_s)
+    events = joined(reading, common, own, facts, stride_s=stride_in_use_s)
     if table is None or url is None or events is None:
         return None
     return CameraSetup(
@@ -148,65 +139,3 @@ def _url(reading: Reading, place: Place, table: CameraTable) -> str | None:
         reading.problems.tell((*place, "user_env"), " is missing: a password needs a user")
     scheme, _, rest = source.partition("://")
     return f"{scheme}://{quote(user or '', safe='')}:{quote(password or '', safe='')}@{rest}"
-
-
-def _events(reading: Reading, place: Place, values: Values) -> _Events:
-    file = values.get("events_file")
-    place = (*place, "events")
-    given = values.get("events")
-    table = reading.table(EventsTable, place, given)
-    options = {} if table is None else table.model_dump(exclude_unset=True, exclude={"per_class"})
-    of_classes = given.get("per_class") if isinstance(given, dict) else None
-    own: dict[str, dict[str, float]] = {}
-    is_right = given is None or table is not None
-    for label, of_class in (of_classes.items() if isinstance(of_classes, dict) else ()):
-        where: Place = (*place, "per_class", label)
-        try:
-            check_label(label, reading.around)
-        except ValueError as error:
-            reading.problems.tell(where, f": {error}")
-            is_right = False
-        class_table = reading.table(ClassTable, where, of_class)
-        is_right = is_right and class_table is not None
-        own[label] = {} if class_table is None else class_table.model_dump(exclude_unset=True)
-    return _Events(place, options, own, file if isinstance(file, str) else None, is_right)
-
-
-def _combined(
-    reading: Reading, common: _Events, own: _Events, facts: ModelFacts, step_s: float
-) -> EventOptions | None:
-    """Those of streams or of a file, those that all cameras have, and its own: the later ones
-    count. What a camera has a file for, it has not from all.
-    """
-    shared = common if own.file is None else own
-    if not (shared.is_right and own.is_right):
-        return None
-    given: dict[str, Any] = {**shared.options, **own.options}
-    per_class = {**shared.per_class, **own.per_class}
-    if per_class:
-        given["per_class"] = per_class
-    try:
-        options = _basis(reading, shared.file, given, facts, step_s)
-    except ValueError as error:
-        reading.problems.tell((*shared.place[:-1], "events_file"), f": {error}")
-        return None
-    try:
-        return overridden(options, given)
-    except ValueError as error:
-        key = str(error).split()[0]
-        is_own = key in own.options or (key == "per_class" and own.per_class)
-        where = own.place if is_own or key not in common.options else common.place
-        reading.problems.tell((*where, key), str(error).removeprefix(key))
-        return None
-
-
-def _basis(
-    reading: Reading, file: str | None, given: Values, facts: ModelFacts, step_s: float
-) -> EventOptions:
-    if file is not None:
-        options = read_options(reading.around.folder / file)
-        options.check_labels(facts.labels)
-        return options
-    return (
-        EventOptions() if given.get("per_window") else stream_options(facts.labels, stride_s=step_s)
-    )

@@ -11,6 +11,7 @@ from ppsdk.sinks import Sink, Spooled, spool_counts
 from ppsdk.sinks.clips import ClipCounts, clip_counts
 from ppsdk.sinks.spool import SpoolCounts
 from ppsdk.site.clips import ClipsSetup
+from ppsdk.site.remotes import SpooledSetup
 from ppsdk.site.sinks import SinkSetup
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,7 @@ class Changeable:
 
     going_on: ids of events that have not ended when it is opened. It keeps account of those that
     go through it, so that the next one does not take them for those of a process that was killed.
+    is_open: False where a change has failed, and the old one could not be opened again either.
     """
 
     def __init__(self, setup: SinkSetup, *, going_on: Iterable[str] = ()) -> None:
@@ -29,6 +31,7 @@ class Changeable:
         self._going_on = set(going_on)
         self._lock = threading.Lock()
         self.sink: Sink = setup.open(self._going_on)
+        self.is_open = True
 
     def __call__(self, event: ActionEvent) -> None:
         with self._lock:
@@ -41,20 +44,19 @@ class Changeable:
     def change(self, setup: SinkSetup) -> None:
         """Raises OSError or ValueError where the new one cannot be opened: the old one goes on."""
         with self._lock:
-            if isinstance(setup, ClipsSetup) and setup.adapt(self.sink):
+            if self.is_open and isinstance(setup, ClipsSetup) and setup.adapt(self.sink):
                 self.setup = setup
                 return
-            # First: both may want the same file.
-            if isinstance(self.sink, Spooled):
-                self.sink.close(drain=False)
-            else:
-                self.sink.close()
+            if self.is_open:
+                self._close_for(setup)
+            self.is_open = False
             try:
-                self.sink = setup.open(self._going_on)
-                self.setup = setup
+                self.sink, self.setup = setup.open(self._going_on), setup
             except (OSError, ValueError):
                 self.sink = self.setup.open(self._going_on)
+                self.is_open = True
                 raise
+            self.is_open = True
 
     def counts(self) -> SpoolCounts | ClipCounts | None:
         """What the sink of the moment has counted."""
@@ -62,10 +64,20 @@ class Changeable:
 
     def close(self) -> None:
         with self._lock:
-            self.sink.close()
+            if self.is_open:
+                self.sink.close()
 
     def __enter__(self) -> Changeable:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def _close_for(self, setup: SinkSetup) -> None:
+        """Before that is opened: both may want the same file."""
+        spool = setup.spool.folder if isinstance(setup, SpooledSetup) else None
+        if isinstance(self.setup, SpooledSetup) and isinstance(self.sink, Spooled):
+            # What waits in the spool is the next one's, unless that has another.
+            self.sink.close(drain=self.setup.spool.folder != spool)
+        else:
+            self.sink.close()

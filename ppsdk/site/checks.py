@@ -82,7 +82,7 @@ def check_readable(value: str, info: ValidationInfo) -> str:
     return value
 
 
-def check_folder(value: str, info: ValidationInfo) -> str:
+def check_written_file(value: str, info: ValidationInfo) -> str:
     file = _around(info).state / value
     if not file.parent.is_dir():
         raise ValueError(f"{file}: there is no folder {file.parent}")
@@ -91,11 +91,18 @@ def check_folder(value: str, info: ValidationInfo) -> str:
     return value
 
 
-def check_made(value: str, info: ValidationInfo) -> str:
+def check_written_folder(value: str, info: ValidationInfo) -> str:
     folder = _around(info).state / value
     there = [path for path in (folder, *folder.parents) if os.path.exists(path)][:1]
     if there and not there[0].is_dir():
         raise ValueError(f"{there[0]}: is a file, must be a folder")
+    return value
+
+
+def check_longest(value: float, info: ValidationInfo) -> float:
+    pre_s = info.data.get("pre_s")  # None where that is wrong itself
+    if pre_s is not None and value <= pre_s:
+        raise ValueError(f"longest_s is {value}: must be more than pre_s, {pre_s}")
     return value
 
 

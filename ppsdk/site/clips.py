@@ -12,7 +12,6 @@ from ppsdk.facts import ModelFacts
 from ppsdk.sinks import Sink
 from ppsdk.sinks.clips import ClipOptions, EventClips, look_back_s
 from ppsdk.site.cameras import CameraSetup
-from ppsdk.site.lines import Place
 from ppsdk.site.reading import Reading, Values
 from ppsdk.site.schema import ClipsTable
 
@@ -41,27 +40,21 @@ def read_clips(
     reading: Reading, given: Values, cameras: Collection[CameraSetup]
 ) -> ClipsSetup | None:
     """None where there is none, or something is wrong with it, which is told."""
-    place: Place = ("sinks", "clips")
-    table = reading.table(ClipsTable, place, given.get("clips"))
+    table = reading.table(ClipsTable, ("sinks", "clips"), given.get("clips"))
     if table is None:
         return None
     facts = reading.around.model
     late_s = [_look_back_s(camera, facts) for camera in cameras if isinstance(facts, ModelFacts)]
-    try:
-        options = ClipOptions(
-            pre_s=table.pre_s,
-            post_s=table.post_s,
-            longest_s=table.longest_s,
-            fps=table.fps,
-            max_height=table.max_height,
-            overlay=table.overlay,
-            look_back_s=max(late_s, default=0.0),
-            budget_bytes=max(1, round(table.budget_mb * _MB)),
-        )
-    except ValueError as error:
-        key = str(error).split()[0]
-        reading.problems.tell((*place, key), str(error).removeprefix(key))
-        return None
+    options = ClipOptions(
+        pre_s=table.pre_s,
+        post_s=table.post_s,
+        longest_s=table.longest_s,
+        fps=table.fps,
+        max_height=table.max_height,
+        overlay=table.overlay,
+        look_back_s=max(late_s, default=0.0),
+        budget_bytes=max(1, round(table.budget_mb * _MB)),
+    )
     return ClipsSetup(reading.around.state / table.path, options)
 
 

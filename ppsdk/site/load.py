@@ -11,7 +11,7 @@ from typing import Any
 
 from ppsdk.errors import ModelError
 from ppsdk.facts import ModelFacts
-from ppsdk.model import Precision, read_facts
+from ppsdk.model import Precision, file_sha256, read_facts
 from ppsdk.site.cameras import CameraSetup, read_cameras
 from ppsdk.site.checks import Surroundings
 from ppsdk.site.lines import Place, read_toml
@@ -23,10 +23,13 @@ from ppsdk.site.sinks import SinkSetup, read_sinks
 
 @dataclass(frozen=True)
 class ModelSetup:
-    """What a running site cannot change. facts: of the model in folder."""
+    """What a running site cannot change. facts: of the model in folder. sha256: of its model.xml,
+    which names that of model.bin.
+    """
 
     folder: Path
     facts: ModelFacts = field(repr=False)
+    sha256: str
     precision: Precision
     threads: int | None
     timeout_s: float
@@ -58,8 +61,7 @@ def load_site(
     sinks = read_sinks(reading, values.get("sinks"), cameras)
     reading.problems.raise_all()
     assert top is not None and isinstance(around.model, ModelFacts)
-    model = ModelSetup(folder / top.model, around.model, top.precision, top.threads, top.timeout_s)
-    return Site(file, model, tuple(cameras), tuple(sinks))
+    return Site(file, _model(top, folder / top.model, around.model), tuple(cameras), tuple(sinks))
 
 
 def _read(file: Path) -> tuple[dict[str, Any], dict[Place, int]]:
@@ -80,6 +82,11 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[Place, int]]:
         where = line or str(text.count("\n") + 1)
         told = f" (column {column})" if column else ""
         raise SiteError([f"{file}:{where}: no TOML: {what}{told}"]) from None
+
+
+def _model(top: SiteTable, folder: Path, facts: ModelFacts) -> ModelSetup:
+    sha256 = file_sha256(folder / "model.xml")
+    return ModelSetup(folder, facts, sha256, top.precision, top.threads, top.timeout_s)
 
 
 def _facts(folder: Path, model: object) -> ModelFacts | ModelError:

@@ -13,12 +13,13 @@ def tell_systemd(**states: str | int) -> None:
     if not address or not hasattr(socket, "AF_UNIX"):
         return
     told = "\n".join(f"{name}={value}" for name, value in states.items())
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as service_manager:
-        try:
-            # An abstract address is written with an @ in place of its null byte.
-            service_manager.sendto(told.encode(), address.replace("@", "\0", 1))
-        except OSError:
-            pass  # it has gone
+    if address.startswith("@"):  # in place of the null byte of an abstract address
+        address = "\0" + address[1:]
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as service_manager:
+            service_manager.sendto(told.encode(), address)
+    except OSError:
+        pass  # it has gone
 
 
 def tell_reloading() -> None:

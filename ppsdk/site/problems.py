@@ -60,6 +60,11 @@ class Problems:
             raise SiteError([text for _, text in sorted(self._told, key=lambda told: told[0])])
 
 
+def meant(kind: type[Table], key: str) -> str | None:
+    """The key of the table that this one, which is none, looks like."""
+    return next(iter(get_close_matches(key, kind.model_fields, 1)), None)
+
+
 def _as_key(key: str) -> str:
     """As it is written in TOML."""
     return key if re.fullmatch(r"[\w-]+", key) else json.dumps(key, ensure_ascii=False)
@@ -87,6 +92,6 @@ def _unknown(kind: type[Table], key: str) -> str:
     known = list(kind.model_fields)
     if f"{key}_env" in known:
         return f": no secret goes into the file: give {key}_env or {key}_file in its place"
-    near = get_close_matches(key, known, 1)
-    meant = f" (is {near[0]} meant?)" if near else ""
-    return f": unknown key{meant}, accepted are {', '.join(known)}"
+    near = meant(kind, key)
+    question = "" if near is None else f" (is {near} meant?)"
+    return f": unknown key{question}, accepted are {', '.join(known)}"

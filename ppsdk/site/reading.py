@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from ppsdk.site.checks import Surroundings, secret_of_file, secret_of_variable
 from ppsdk.site.lines import Place
-from ppsdk.site.problems import Problems
+from ppsdk.site.problems import Problems, meant
 from ppsdk.site.schema import Table
 
 Kind = TypeVar("Kind", bound=Table)
 Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Given:
+    """right: what a table of options has, without what is wrong in it. wrong: the names of that,
+    and those that misspelt ones may mean.
+    """
+
+    right: dict[str, Any] = field(default_factory=dict)
+    wrong: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,23 @@ class Reading:
         except ValidationError as error:
             self.problems.tell_all(place, kind, values, error)
             return None
+
+    def given(self, kind: type[Table], place: Place, values: object) -> Given:
+        """As `table`, of one with nothing in it that it needs: what is right of it counts."""
+        if values is None:
+            return Given()
+        if not isinstance(values, dict):
+            return Given(wrong=frozenset(kind.model_fields))
+        wrong: set[str] = set()
+        try:
+            table = kind.model_validate(values, context=self.around)
+        except ValidationError as error:
+            self.problems.tell_all(place, kind, values, error)
+            wrong = {str(details["loc"][0]) for details in error.errors(include_url=False)}
+            right = {name: value for name, value in values.items() if name not in wrong}
+            table = kind.model_validate(right, context=self.around)
+        wrong |= {name for key in wrong if (name := meant(kind, key)) is not None}
+        return Given(table.model_dump(exclude_unset=True), frozenset(wrong))
 
     def referred(self, table: Table, key: str) -> str | None:
         """The value of a key, of the variable <key>_env, or of the file <key>_file; None, where

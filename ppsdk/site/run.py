@@ -12,7 +12,7 @@ from ppsdk.sinks import Sinks
 from ppsdk.sinks.clips import EventClips
 from ppsdk.site.cameras import CameraSetup
 from ppsdk.site.changeable import Changeable
-from ppsdk.site.load import Site
+from ppsdk.site.load import ModelSetup, Site
 from ppsdk.site.sinks import SinkSetup
 from ppsdk.site.tap import CurrentTap
 from ppsdk.sources import LiveOptions
@@ -29,7 +29,6 @@ class RunningSite:
     def __init__(self, site: Site, recognizer: Recognizer) -> None:
         self._model = site.model
         self._going_on: set[str] = set()
-        self._cameras: dict[str, CameraSetup] = {}
         self._changeables: dict[str, Changeable] = {}
         self.stopped = False
         timeout_s = site.model.timeout_s
@@ -61,12 +60,12 @@ class RunningSite:
 
     def change(self, site: Site) -> str:
         """Be what a changed file says, and say what has changed. Cameras and sinks that stay as
-        they are notice nothing. Raises ValueError where only a restart can do that.
+        they are notice nothing. Raises ValueError where only a restart can do that, and does
+        nothing then: options of events may be for labels that the model of the moment has not.
         """
-        if site.model != self._model:
-            raise ValueError(
-                "the model, its precision, threads or timeout_s have changed: that takes a restart"
-            )
+        changed = _changed(self._model, site.model)
+        if changed:
+            raise ValueError(f"{', '.join(changed)}: changed, which takes a restart")
         done = [*self._change_sinks(site.sinks), *self._change_cameras(site.cameras)]
         return ", ".join(done) or "nothing has changed"
 
@@ -104,7 +103,7 @@ class RunningSite:
             yield f"without sink {kind}"
         for kind, setup in wanted.items():
             known = self._changeables.get(kind)
-            if known is not None and known.setup == setup:
+            if known is not None and known.is_open and known.setup == setup:
                 continue
             try:
                 if known is not None:
@@ -113,7 +112,8 @@ class RunningSite:
                     self._changeables[kind] = Changeable(setup, going_on=set(self._going_on))
                     self.sinks.add(self._changeables[kind])
             except (OSError, ValueError) as error:
-                log.error("sink %s %s: %s", kind, "stays" if known else "does not open", error)
+                log.error("sink %s cannot be opened: %s", kind, error)
+                yield f"sink {kind} {'stays as it was' if known else 'is not there'}"
             else:
                 yield f"{'another' if known else 'new'} sink {kind}"
 
@@ -125,8 +125,26 @@ class RunningSite:
             if known != camera or name in failed:
                 # Replaced in one go: without any, the streams would be over.
                 self.streams.add(camera.stream(), replace=True)
-                yield f"{'another' if known else 'new'} camera {name}"
+                self._cameras[name] = camera
+                yield f"{_how(known, camera)} camera {name}"
         for name in [name for name in self._cameras if name not in wanted]:
             self.streams.remove(name)
+            del self._cameras[name]
             yield f"without camera {name}"
-        self._cameras = wanted
+
+
+def _how(known: CameraSetup | None, camera: CameraSetup) -> str:
+    if known is None:
+        return "new"
+    return "another" if known != camera else "once more"
+
+
+def _changed(before: ModelSetup, after: ModelSetup) -> list[str]:
+    """As the site's file calls it."""
+    changed = []
+    if before.folder != after.folder:
+        changed.append("model")
+    elif before.sha256 != after.sha256:
+        changed.append(f"the files in {after.folder}")
+    settings = ("precision", "threads", "timeout_s")
+    return changed + [key for key in settings if getattr(before, key) != getattr(after, key)]

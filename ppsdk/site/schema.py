@@ -10,9 +10,8 @@ from ppsdk.event_options import Smoothing
 from ppsdk.site.checks import (
     check_broker,
     check_camera_url,
-    check_folder,
     check_label_of,
-    check_made,
+    check_longest,
     check_model,
     check_name,
     check_polygon_of,
@@ -21,6 +20,8 @@ from ppsdk.site.checks import (
     check_secret_file,
     check_variable,
     check_webhook,
+    check_written_file,
+    check_written_folder,
 )
 from ppsdk.thinning import DAY_S
 
@@ -30,8 +31,8 @@ Keys = dict[str, Any]
 Name = Annotated[str, AfterValidator(check_name)]
 File = Annotated[str, AfterValidator(check_readable)]
 # Written by the site: its folder has to be there.
-Written = Annotated[str, AfterValidator(check_folder)]
-Folder = Annotated[str, AfterValidator(check_made)]
+Written = Annotated[str, AfterValidator(check_written_file)]
+Folder = Annotated[str, AfterValidator(check_written_folder)]
 # Where a secret is; `<key>_env` and `<key>_file` of a key that does not go into the file itself.
 Variable = Annotated[str, AfterValidator(check_variable)]
 SecretFile = Annotated[str, AfterValidator(check_secret_file)]
@@ -109,7 +110,7 @@ class EventsTable(ClassTable):
     unknown_below: float | None = _score()
     independent: bool | None = Field(None, description="true or false")
     per_window: bool | None = Field(None, description="true or false")
-    per_class: Keys = Field({}, description="tables, each named by a label of the model")
+    per_class: dict[str, Keys] = Field({}, description="tables, each named by a label of the model")
 
 
 class CameraTable(Table):
@@ -193,10 +194,13 @@ class SpoolTable(Table):
 class ClipsTable(Table):
     """[sinks.clips]: see `ClipOptions`."""
 
+    # A clip that is as long as is usual may be too short for what it begins with.
+    model_config = ConfigDict(validate_default=True)
+
     path: Folder = Field(min_length=1, description="a folder, which is made")
     pre_s: float = _roll_s()
     post_s: float = _roll_s()
-    longest_s: float = _seconds(300.0)
+    longest_s: Annotated[float, AfterValidator(check_longest)] = _seconds(300.0)
     fps: float = _above_0(15.0, most=60, unit="pictures a second")
     max_height: int = Field(720, ge=16, le=4320, description="a whole number, 16 to 4320")
     overlay: bool = _flag()

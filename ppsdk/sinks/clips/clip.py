@@ -154,12 +154,12 @@ class EventClip:
         self._written += 1
 
     def _record(self) -> dict[str, Any]:
-        snapshot_s = self._snapshot.pts_s if self._snapshot else None
+        assert self._snapshot is not None
         return {
             "event": self.event.to_dict(),
             "start_s": round(self._first_s, 6),
             "end_s": round(self._last_s, 6),
-            "snapshot_s": snapshot_s,
+            "snapshot_s": round(self._snapshot.pts_s, 6),
             "frames": self._written,
             "missing_start_s": round(self.missing_start_s, 6),
             "missing_end_s": round(self.missing_end_s, 6),

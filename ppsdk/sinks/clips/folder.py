@@ -72,8 +72,8 @@ class ClipFolder:
         return self.folder / safe_name(event.source) / name
 
     def part(self, stem: Path, ending: str) -> Path:
-        """The temporary name of a file; its folder is there."""
-        stem.parent.mkdir(exist_ok=True)
+        """The temporary name of a file; its folder is there, whoever has deleted it meanwhile."""
+        stem.parent.mkdir(parents=True, exist_ok=True)
         return stem.with_name(f".{stem.name}{ending}{_PART}")
 
     def commit(self, stem: Path, snapshot: bytes, record: dict[str, Any]) -> None:
@@ -92,9 +92,12 @@ class ClipFolder:
         self._size += size
 
     def discard(self, stem: Path) -> None:
-        """What is there of a clip that failed."""
+        """What is there of a clip that failed, its name without a record included."""
         for ending in ENDINGS:
             self.part(stem, ending).unlink(missing_ok=True)
+        if not _with_ending(stem, ".json").exists():
+            for ending in ENDINGS:
+                _with_ending(stem, ending).unlink(missing_ok=True)
 
     def _make_room(self, size: int) -> None:
         while self._written and self._size + size > self._budget_bytes:

@@ -88,6 +88,8 @@ class EventClips:
         """The frames of a stream, as they are; the last ones are kept."""
         with self._changed:
             ring = self._untapped.pop(name, None) or FrameRing(name, self._options)
+            if name in self._rings:  # it gives way, its count does not
+                self._counts.unreadable += self._rings[name].unreadable
             self._rings[name] = ring
         try:
             for frame in frames:
