@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import codecs
+import io
 import json
 import pickle
 import re
+import struct
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,8 +104,12 @@ class _StoredArray:
         self._data, self._axes = data, axes
 
 
-class _ArrayUnpickler(pickle.Unpickler):
-    """Builds arrays and containers only: a pickle can name any function to run."""
+class _ArrayUnpickler(pickle._Unpickler):
+    """Builds arrays and containers only: a pickle can name any function to run.
+
+    The one in Python, whose memo is a dict: that in C takes 16 bytes a number up to the highest
+    that an object is remembered under, and a forged one (2^31) would take the machine's memory.
+    """
 
     _ALLOWED = {
         ("collections", "OrderedDict"): OrderedDict,
@@ -122,6 +128,19 @@ class _ArrayUnpickler(pickle.Unpickler):
     def __init__(self, file: BinaryIO) -> None:
         super().__init__(file, encoding="latin1")
 
+    def load_bytearray8(self) -> None:
+        """As inherited, but a length that is not there takes no memory before it is found out."""
+        (length,) = struct.unpack("<Q", self.read(8))  # type: ignore[attr-defined]
+        data = self.read(length)  # type: ignore[attr-defined]
+        if len(data) < length:
+            raise pickle.UnpicklingError("pickle data was truncated")
+        self.append(bytearray(data))  # type: ignore[attr-defined]
+
+    dispatch = {
+        **pickle._Unpickler.dispatch,
+        pickle.BYTEARRAY8[0]: load_bytearray8,  # type: ignore[dict-item]
+    }
+
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("_codecs", "encode"):
             return _encode_latin1
@@ -139,18 +158,17 @@ def _encode_latin1(text: str, encoding: str) -> bytes:
 
 
 def _unpickle(path: Path) -> object:
-    with path.open("rb") as file:
-        start = file.read(4)
-        if start == b"PK\x03\x04":
-            raise ModelError(f"{path}: is a zip file (PyTorch?): must be .pdparams or .safetensors")
-        file.seek(0)
-        try:
-            return _ArrayUnpickler(file).load()
-        except ModelError as error:
-            raise ModelError(f"{path}: {' '.join(str(error).split())}") from None
-        except Exception as error:  # a damaged pickle can raise almost anything
-            what = " ".join(f"{type(error).__name__}: {error}".split())
-            raise ModelError(f"{path}: not a .pdparams file, or damaged ({what[:200]})") from None
+    # In memory, a read of more bytes than there are takes no more than those.
+    content = path.read_bytes()
+    if content.startswith(b"PK\x03\x04"):
+        raise ModelError(f"{path}: is a zip file (PyTorch?): must be .pdparams or .safetensors")
+    try:
+        return _ArrayUnpickler(io.BytesIO(content)).load()
+    except ModelError as error:
+        raise ModelError(f"{path}: {' '.join(str(error).split())}") from None
+    except Exception as error:  # a damaged pickle can raise almost anything
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ModelError(f"{path}: not a .pdparams file, or damaged ({what[:200]})") from None
 
 
 def _arrays(content: object, path: Path) -> dict[str, NDArray[Any]]:

@@ -5,6 +5,7 @@ import io
 import os
 import pickle
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -143,6 +144,24 @@ def test_damaged_bytes_are_an_error_or_arrays_and_nothing_else(tmp_path, protoco
             refused += 1
             assert "\n" not in str(error)
     assert refused > 166
+
+
+def test_forged_numbers_take_no_memory(tmp_path):
+    """LONG_BINPUT remembers a dict as object number 2^24, for which pickle in C takes 256 MB;
+    BYTEARRAY8 says that as many bytes come.
+    """
+    whole = pickle.dumps(ARRAYS, 2)
+    assert whole[:5] == b"\x80\x02}q\x00"
+    remembers = whole[:3] + b"r" + (2**24).to_bytes(4, "little") + whole[5:]
+    truncated = b"\x80\x05\x96" + (2**28).to_bytes(8, "little") + b"12345678."
+    tracemalloc.start()
+    try:
+        assert read(tmp_path, remembers).keys() == ARRAYS.keys()
+        with pytest.raises(ModelError, match="pickle data was truncated"):
+            read(tmp_path, truncated)
+        assert tracemalloc.get_traced_memory()[1] < 10e6
+    finally:
+        tracemalloc.stop()
 
 
 def test_missing_files_and_folders(tmp_path):
