@@ -42,6 +42,12 @@ def test_without_a_command_the_help_is_shown_as_lines():
     assert any(line.startswith("  classify  ") for line in stderr.splitlines())
 
 
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help_by_either_name(option):
+    code, stdout, stderr = run("classify", option)
+    assert code == 0 and stderr == "" and "--top INTEGER" in stdout
+
+
 def test_a_word_in_place_of_a_number():
     code, _, stderr = run("tune", "a", "b", "--model", "m", "--length-s", "two")
     assert code == 2 and "'--length-s': 'two' is not a valid number" in stderr

@@ -43,7 +43,7 @@ def _what(error: OSError) -> str:
     return f"{error.filename}: {error.strerror}" if told else error.strerror or str(error)
 
 
-@click.group(invoke_without_command=True)
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 @click.pass_context
 def cli(context: click.Context) -> None:

@@ -80,7 +80,7 @@ def evaluate_events(
     "--trials", type=Integer(min=1), default=500, show_default=True, help="Options to try."
 )
 @click.option("--length-s", type=SECONDS, help="Window, seconds; the model's own unless given.")
-@click.option("--stride-s", type=SECONDS, help="Time between windows, seconds.")
+@click.option("--stride-s", type=SECONDS, help="From window to window; overlap as the model's.")
 @click.option(
     "--cache",
     type=PATH,

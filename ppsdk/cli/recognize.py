@@ -78,9 +78,13 @@ def classify(
 @click.option("--model", "model_dir", type=PATH, help="Folder written by `ppsdk convert`.")
 @site_options
 @click.option("--length-s", type=SECONDS, help="Window, seconds; the model's own unless given.")
-@click.option("--stride-s", type=SECONDS, help="Time between windows, seconds.")
+@click.option("--stride-s", type=SECONDS, help="From window to window; overlap as the model's.")
 @event_options
-@click.option("--show-options", is_flag=True, help="Print the event options in use, and go.")
+@click.option(
+    "--show-options",
+    is_flag=True,
+    help="Print the event options in use, those not given too, and go.",
+)
 @sink_options
 @metrics_option
 @source_options
