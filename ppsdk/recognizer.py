@@ -247,8 +247,10 @@ class Recognizer:
         does not suffice for all, windows of all cameras come equally farther apart, which is told
         as "overloaded" and "relieved". A source that cannot be opened, or breaks for good, is told
         as "failed" and the others go on. It ends when no stream is left.
-        Raises ValueError for two streams of one name.
+        Raises ValueError for two streams of one name, and for one source in place of several.
         """
+        if isinstance(sources, (str, os.PathLike, Source, StreamOptions)):
+            raise ValueError(f"sources is {sources!r}: must be a list of sources")
         grid = self._grid(length_s, stride_s)
 
         def new_windowing(own: StreamOptions) -> Windowing:
