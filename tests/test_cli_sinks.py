@@ -65,9 +65,7 @@ def test_files_and_peers_get_what_stdout_gets(command, tmp_path, monkeypatch):
     ("options", "sinks"),
     [
         (["--rotate-mb", 5], "--jsonl or --csv"),
-        (["--fsync"], "--jsonl or --csv or --webhook or --mqtt"),
         (["--jsonl", "a", "--spool-mb", 5], "--webhook or --mqtt"),
-        (["--clips-overlay"], "--clips"),
     ],
 )
 def test_an_option_of_a_sink_that_is_not_there(command, tmp_path, options, sinks):

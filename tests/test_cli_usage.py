@@ -1,6 +1,8 @@
 """What holds for all commands: what their help says, and which values they take."""
 
 import io
+import subprocess
+import sys
 from contextlib import redirect_stderr, redirect_stdout
 
 import click
@@ -51,6 +53,17 @@ def test_help_by_either_name(option):
 def test_a_word_in_place_of_a_number():
     code, _, stderr = run("tune", "a", "b", "--model", "m", "--length-s", "two")
     assert code == 2 and "'--length-s': 'two' is not a valid number" in stderr
+
+
+def test_a_library_that_cannot_be_loaded_is_told_in_one_line():
+    program = "import sys; sys.modules['cv2'] = None; from ppsdk.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", program, "demo", "--out", "nowhere"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stdout == ""
+    assert (
+        done.stderr.startswith("ppsdk: error: cannot load what it needs: ") and "cv2" in done.stderr
+    )
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_an_output_that_cannot_be_written_is_named_before_the_reason(tmp_path):

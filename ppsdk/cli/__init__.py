@@ -33,6 +33,8 @@ def main(args: Sequence[str] | None = None, prog_name: str = "ppsdk") -> int:
         return 1
     except OSError as error:
         return fail(_what(error), 1)
+    except ImportError as error:  # OpenCV without libGL, as on a machine that has no desktop
+        return fail(f"cannot load what it needs: {error}", 1)
     except ValueError as error:
         return fail(str(error), 1)
 
