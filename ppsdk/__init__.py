@@ -1,8 +1,9 @@
 """Action recognition with PP-TSMv2 on OpenVINO: `from ppsdk import Recognizer`.
 
-Names are loaded on first use, so that `import ppsdk` costs no OpenVINO, OpenCV or FFmpeg.
+Names are loaded on first use, so that `import ppsdk` costs no NumPy, OpenVINO, OpenCV or FFmpeg.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,15 @@ if TYPE_CHECKING:
     from ppsdk.events import EventDetector, detect_events
     from ppsdk.recognizer import Recognizer
     from ppsdk.records import ActionEvent, Clip, Frame, WindowScores
+    from ppsdk.sources import LiveOptions, open_source
+    from ppsdk.statistics import StreamStatistics
+    from ppsdk.status import StreamStatus
+    from ppsdk.stream_options import StreamOptions
+    from ppsdk.streams import Streams, StreamWindow
 
-from ppsdk.sources import LiveOptions, open_source
-from ppsdk.statistics import StreamStatistics
-from ppsdk.status import StreamStatus
-from ppsdk.stream_options import StreamOptions
-from ppsdk.streams import Streams, StreamWindow
+# At each import OpenVINO tells Google Analytics of it, from a thread and a process of its own, and
+# keeps an id in the home folder; so does NNCF at work. Both do without where it is not installed.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 _HOME = {
     "ActionEvent": "ppsdk.records",

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -118,7 +119,11 @@ class EventOptions:
         names = [option.name for option in fields(cls)]
         unknown = sorted(set(values) - set(names))
         if unknown:
-            raise ValueError(f"{', '.join(unknown)}: no such option, there are {', '.join(names)}")
+            near = get_close_matches(unknown[0], names, 1)
+            meant = f" (is {near[0]} meant?)" if near else ""
+            raise ValueError(
+                f"{', '.join(unknown)}: no such option{meant}, there are {', '.join(names)}"
+            )
         return cls(**values)
 
     def check_labels(self, labels: Sequence[str]) -> None:

@@ -43,11 +43,14 @@ class LabelledClip:
 def read_manifest(
     manifest: Path, *, split: str | None = None, labels: tuple[str, ...] | None = None
 ) -> list[LabelledClip]:
-    """The clips of one split, or all of them; paths are relative to the manifest's folder.
+    """The clips of one split, or all of them; paths are relative to the manifest's folder, which
+    may be given in its place.
 
     Raises VideoError for a manifest that cannot be read, has no such clips, or has labels that are
     not among `labels`.
     """
+    if manifest.is_dir():
+        manifest = manifest / "manifest.csv"
     try:
         with manifest.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))

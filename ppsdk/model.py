@@ -163,6 +163,8 @@ class _Uncut:
 def read_facts(model_dir: str | PathLike[str]) -> ModelFacts:
     """What a model says of itself; ModelError where a file is missing, foreign or damaged."""
     xml, weights = _files(model_dir)
+    if Path(model_dir).is_file():
+        raise ModelError(f"{model_dir}: is a file: must be the folder of model.xml and model.bin")
     try:
         for file in (xml, weights):
             if not file.is_file():

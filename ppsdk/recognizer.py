@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppsdk.clips import sample_clip, sample_frames
-from ppsdk.errors import ModelError
+from ppsdk.errors import ModelError, VideoError
 from ppsdk.event_options import EventOptions
 from ppsdk.events import detect_events
 from ppsdk.facts import ModelFacts
@@ -44,6 +44,9 @@ class Stream(Iterator[Item]):
         self.source = source
         self._items = items
         self._closed = False
+
+    def __repr__(self) -> str:
+        return f"Stream({self.source!r})"
 
     def __next__(self) -> Item:
         if self._closed:
@@ -131,7 +134,7 @@ class Recognizer:
         roi: (x0, y0, x1, y1) in fractions of the picture, cut out first. span_s: (start, end) of
         the part of a file that is meant, in seconds; the whole file unless given.
         decoder: for files, see `open_source`; fps: for bare arrays (1 unless given).
-        Raises VideoError for a source that gives no frames.
+        Raises VideoError for a source that gives no frames, or has no end.
         """
         check_sampling(sampling, ("full", "paddlevideo"))
         if isinstance(path_or_frames, (str, os.PathLike)):
@@ -147,6 +150,10 @@ class Recognizer:
             if span_s is not None:
                 raise ValueError("span_s is for files: give the frames that are meant")
             with open_source(path_or_frames, fps=fps) as source:
+                if source.live:
+                    raise VideoError(
+                        f"{source.name}: has no end: `windows` and `events` take those"
+                    )
                 clip = sample_frames(
                     source, self._crop, num_segments=self.num_segments, sampling=sampling, roi=roi
                 )
@@ -240,8 +247,10 @@ class Recognizer:
         does not suffice for all, windows of all cameras come equally farther apart, which is told
         as "overloaded" and "relieved". A source that cannot be opened, or breaks for good, is told
         as "failed" and the others go on. It ends when no stream is left.
-        Raises ValueError for two streams of one name.
+        Raises ValueError for two streams of one name, and for one source in place of several.
         """
+        if isinstance(sources, (str, os.PathLike, Source, StreamOptions)):
+            raise ValueError(f"sources is {sources!r}: must be a list of sources")
         grid = self._grid(length_s, stride_s)
 
         def new_windowing(own: StreamOptions) -> Windowing:
@@ -262,6 +271,11 @@ class Recognizer:
             streams.close()
             raise
         return streams
+
+    def __repr__(self) -> str:
+        closed = ", closed" if self._network is None else ""
+        of = f"{len(self.labels)} classes, {self.num_segments} frames, {self.facts.precision}"
+        return f"Recognizer({str(self.model_dir)!r}: {of}{closed})"
 
     def close(self) -> None:
         """Free the compiled model; using the recognizer afterwards raises ModelError."""

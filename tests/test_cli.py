@@ -68,7 +68,8 @@ def test_convert_prints_what_it_did(checkpoint, tmp_path, module):
     assert "max_abs_diff" in done.stdout and "(bound 1e-04)" in done.stdout
     told = json.loads(run("inspect", tmp_path / "out", "--json").stdout)
     assert (told["num_segments"], told["length_s"], told["stride_s"]) == (8, 2, 1)
-    assert "num_segments    8\n" in run("inspect", tmp_path / "out").stdout
+    lines = run("inspect", tmp_path / "out").stdout.splitlines()
+    assert "num_segments      8" in lines and "calibration_clips 0" in lines
 
 
 def test_the_default_number_of_segments_is_printed(checkpoint, tmp_path):
@@ -166,6 +167,18 @@ def test_run_shows_its_options(small_dir, tmp_path):
     told = json.loads(run("run", video, "--model", small_dir, "--show-options", *options).stdout)
     assert (told["on_threshold"], told["off_threshold"], told["cooldown_s"]) == (0.3, 0.3, 3)
     assert told["background"] == ["class_001"]
+
+
+def test_options_are_shown_without_a_source(small_dir):
+    shown = run("run", "--model", small_dir, "--show-options")
+    assert shown.returncode == 0 and json.loads(shown.stdout)["on_threshold"] == 0.5
+
+
+def test_run_says_that_nothing_happened(small_dir):
+    video = SYNTH / "base_64.mp4"
+    done = run("run", video, "--model", small_dir, "--length-s", "2", "--on-threshold", "1")
+    assert done.returncode == 0 and done.stdout == ""
+    assert done.stderr.startswith("ppsdk: no event in 2 windows: --per-window")
 
 
 def test_options_of_events_that_are_none(small_dir, tmp_path):
@@ -267,6 +280,8 @@ def test_wrong_use_of_commands_is_refused_in_one_line(small_dir, tmp_path):
     assert_refused(run("run", "missing.mp4", "--model", small_dir), "missing.mp4: no such file")
     assert_refused(run("run", "97", "--model", small_dir), "camera 97: cannot open")
     assert_refused(run("inspect", tmp_path), "model.xml is missing")
+    xml = small_dir / "model.xml"
+    assert_refused(run("inspect", xml), f"{xml}: is a file: must be the folder of model.xml")
     assert_refused(run("rum"), "rum", code=2)
     assert_refused(run("classify", video, "--model", small_dir, "--top", "0"), "--top", code=2)
     assert_refused(run("classify", video, "--model", small_dir, "--sampling", "x"), "x", code=2)
@@ -385,3 +400,5 @@ def test_labels_that_the_terminal_cannot_show(tmp_path):
 def test_a_url_is_not_for_classify(small_dir):
     done = run("classify", "http://u:secret@127.0.0.1/y.mp4", "--model", small_dir)
     assert_refused(done, "http://127.0.0.1/y.mp4: is a URL, not a file: `run` takes those")
+    done = run("classify", SYNTH, "--model", small_dir)
+    assert_refused(done, f"{SYNTH}: is a folder, not a file: `run` takes those of pictures")

@@ -61,6 +61,19 @@ def test_files_and_peers_get_what_stdout_gets(command, tmp_path, monkeypatch):
         assert secret not in done.stderr + done.stdout
 
 
+@pytest.mark.parametrize(
+    ("options", "sinks"),
+    [
+        (["--rotate-mb", 5], "--jsonl or --csv"),
+        (["--jsonl", "a", "--spool-mb", 5], "--webhook or --mqtt"),
+    ],
+)
+def test_an_option_of_a_sink_that_is_not_there(command, tmp_path, options, sinks):
+    done = run(*command, *options)
+    assert done.returncode == 2 and f" is for {sinks}: give that too" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_files_are_rotated(command, tmp_path):
     done = run(*command, "--jsonl", "events.jsonl", "--rotate-mb", 0.0001)  # a line each
     texts = [path.read_text() for path in tmp_path.glob("events*.jsonl")]

@@ -10,8 +10,9 @@ import av
 import pytest
 from waiting import wait_for
 
+from ppsdk import Recognizer
 from ppsdk.demo.cell import LABELS
-from ppsdk.demo.run import BUNDLED, NOTHING
+from ppsdk.demo.run import BUNDLED, NOTHING, run_demo
 from ppsdk.model import load_model
 
 
@@ -51,6 +52,13 @@ def test_the_files_are_whole(shown):
     with av.open(str(out / "annotated.mp4")) as film:
         assert sum(1 for _ in film.decode(video=0)) == 300
     assert (out / "timeline.png").stat().st_size > 5000
+
+
+def test_a_model_of_other_actions_is_refused_before_anything_is_rendered(tmp_path, small_dir):
+    out = tmp_path / "out"
+    with Recognizer(small_dir) as other, pytest.raises(ValueError, match="not among the labels"):
+        run_demo(other, out, seed=0, length_s=6, on_event=lambda event, nearest: None)
+    assert not out.exists()
 
 
 def test_it_watches_a_camera(tmp_path):

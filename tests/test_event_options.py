@@ -91,7 +91,8 @@ def test_a_file_and_back(tmp_path):
     [
         ("[]", "must be a JSON object"),
         ("{", "Expecting"),
-        ('{"threshold": 0.5}', "threshold: no such option, there are smoothing"),
+        ('{"x": 0.5}', "x: no such option, there are smoothing"),
+        ('{"on_treshold": 0.5}', "on_treshold: no such option (is on_threshold meant?), there are"),
         ('{"on_threshold": 7}', "on_threshold is 7"),
         ('{"per_class": {"A": 1}}', "per_class"),
     ],

@@ -1,6 +1,7 @@
 """Importing ppsdk is cheap, and imports point one way."""
 
 import ast
+import os
 import statistics
 import subprocess
 import sys
@@ -9,12 +10,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-HEAVY = ("torch", "nncf", "paddle", "openvino", "cv2", "av", "decord", "converters")
+HEAVY = ("torch", "nncf", "paddle", "openvino", "cv2", "av", "decord", "numpy", "PIL", "converters")
 
 
-def python(program):
+def python(program, *, env=None):
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=env
     )
     return done.stdout
 
@@ -27,6 +28,17 @@ def test_import_ppsdk_loads_nothing_heavy():
 def test_the_runtime_never_loads_converters_nncf_or_torch():
     loaded = python("import sys, ppsdk; ppsdk.Recognizer; ppsdk.sample_clip; print(*sys.modules)")
     assert not {"torch", "nncf", "paddle", "converters"} & set(loaded.split())
+
+
+@pytest.mark.parametrize("module", ["ppsdk.recognizer", "converters.recipes"])
+def test_openvino_tells_nobody_of_its_use(module, tmp_path):
+    """It keeps an id of the machine in HOME, unless it takes the machine for one of CI."""
+    of_ci = ("CI", "TF_BUILD", "JENKINS_URL")
+    env = {name: value for name, value in os.environ.items() if name not in of_ci}
+    program = f"import sys, {module}; print(*(name for name in sys.modules if 'telemetry' in name))"
+    loaded = python(program, env=env | {"HOME": str(tmp_path)}).split()
+    assert "openvino_telemetry.main" not in loaded
+    assert not list(tmp_path.iterdir())
 
 
 def test_import_ppsdk_is_quick():

@@ -20,6 +20,14 @@ def test_intervals_and_regions(tmp_path):
     assert (jump.span_s, jump.roi, jump.group, jump.split) == (None, None, "", "")
 
 
+def test_the_folder_of_a_manifest_stands_for_it(tmp_path):
+    (tmp_path / "manifest.csv").write_text("path,label\na.mp4,run\n")
+    assert [clip.path for clip in read_manifest(tmp_path)] == [tmp_path / "a.mp4"]
+    (tmp_path / "manifest.csv").unlink()
+    with pytest.raises(VideoError, match="manifest.csv: cannot read the manifest .No such file"):
+        read_manifest(tmp_path)
+
+
 def test_every_wrong_line_is_told(tmp_path):
     manifest = written(
         tmp_path,

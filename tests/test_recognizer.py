@@ -221,3 +221,17 @@ def test_a_length_that_is_no_time_is_named(recognizer, length_s):
 def test_regions_that_are_none(recognizer, roi):
     with pytest.raises(ValueError, match=r"roi is .*must be \(x0, y0, x1, y1\)"):
         recognizer.classify(SYNTH / "base_64.mp4", roi=roi)
+
+
+def test_a_camera_is_not_classified_for_ever(recognizer):
+    with Camera("live") as camera, open_source(camera.url) as source:
+        with pytest.raises(VideoError, match="has no end: `windows` and `events` take those"):
+            recognizer.classify(source)
+
+
+def test_what_a_notebook_shows_of_them(small_dir):
+    with Recognizer(small_dir) as opened:
+        assert repr(opened) == f"Recognizer({str(small_dir)!r}: 6 classes, 8 frames, FP32)"
+        with opened.windows(SYNTH / "base_64.mp4") as stream:
+            assert repr(stream) == f"Stream(PyavFile({str(SYNTH / 'base_64.mp4')!r}))"
+    assert repr(opened).endswith("FP32, closed)")

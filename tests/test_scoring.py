@@ -187,6 +187,9 @@ def test_event_files_that_are_none(tmp_path):
         file.write_text(f"{good}\n{bad}\n")
         with pytest.raises(ValueError, match="e.jsonl: line 2: "):
             read_records(file)
+    file.write_text("version,id\n1,x\n")  # as `run --csv` writes them
+    with pytest.raises(ValueError, match="line 1: must be a JSON object, as `ppsdk run --jsonl`"):
+        read_records(file)
     with pytest.raises(ValueError, match="none.jsonl: cannot read the events"):
         read_records(tmp_path / "none.jsonl")
 

@@ -19,6 +19,7 @@ from test_imports import ROOT
 from ppsdk import ActionEvent
 from ppsdk.sinks import CsvFile, JsonLines, Sinks, StdoutLines
 from ppsdk.sinks.appended import AppendedFile
+from ppsdk.sinks.files import COLUMNS
 from ppsdk.sinks.interrupted import records_in_rows
 
 SCHEMA = json.loads((ROOT / "ppsdk" / "event.schema.json").read_text())
@@ -202,6 +203,25 @@ def test_a_folder_that_goes_and_comes_back(tmp_path):
 def _write(file, text):
     file.write_text(text)
     return file
+
+
+@pytest.mark.parametrize("begins", ["label,start_s,end_s\n", "version,id\n", '{"version": 1}\n'])
+def test_rows_are_not_put_below_other_columns(tmp_path, begins):
+    file = tmp_path / "truth.csv"
+    file.write_text(begins)
+    with pytest.raises(ValueError, match="truth.csv: has other columns: must be a new file"):
+        CsvFile(file)
+    assert file.read_text() == begins
+
+
+@pytest.mark.parametrize("left", ["", "version,i", ",".join(COLUMNS) + "\r\n"])
+def test_a_header_that_is_whole_or_was_cut_is_its_own(tmp_path, left):
+    file = tmp_path / "events.csv"
+    file.write_text(left, newline="")
+    with CsvFile(file) as sink:
+        sink(record())
+    header, row = file.read_text().splitlines()
+    assert header == ",".join(COLUMNS) and row.startswith("1,")
 
 
 def test_csv_has_a_column_for_each_value(tmp_path):

@@ -69,7 +69,7 @@ budget_mb = 0.5
 @pytest.fixture
 def good(tmp_path):
     (tmp_path / "model").symlink_to(BUNDLED)
-    (tmp_path / "film.mp4").touch()
+    (tmp_path / "film.mp4").write_bytes(b"any")
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "bench").write_text("p@ss:w/rd%\n")
     (tmp_path / "secrets" / "hook").write_text("https://host/hook?token=x\n")

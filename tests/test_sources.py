@@ -3,6 +3,7 @@
 import gc
 import itertools
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from conftest import SYNTH
 from stallserver import Camera
 
 from ppsdk import Frame, VideoError, open_source
+from ppsdk.sources import source_name
 from ppsdk.sources.credentials import without_credentials
 from ppsdk.sources.upright import upright
 
@@ -91,6 +93,7 @@ def test_frames_that_are_none_are_refused(frames, says):
         ("97", "camera 97: cannot open"),
         ("http://127.0.0.1:9/x", "http://127.0.0.1:9/x: cannot open"),
         ("rtsp://me:secret@127.0.0.1:9/x", "rtsp://127.0.0.1:9/x: cannot open"),
+        ("foo://me:secret@127.0.0.1/x", "foo://127.0.0.1/x: must begin with rtsp://"),
         (3.5, "source is float"),
         (None, "source is NoneType"),
     ],
@@ -99,6 +102,21 @@ def test_a_source_that_cannot_be_opened_says_why_in_one_line(ref, says):
     with pytest.raises(VideoError, match=says) as caught:
         open_source(ref)
     assert "secret" not in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="file names of any bytes")
+def test_a_name_that_is_no_utf_8_can_be_written_to_a_log(tmp_path):
+    file = os.fsdecode(os.fsencode(tmp_path) + b"/film\xfc.mp4")
+    shutil.copy(SYNTH / "base_64.mp4", file)
+    with open_source(file) as source:
+        assert source.name == source_name(file) == f"{tmp_path}/film\ufffd.mp4"
+        assert next(iter(source)).pts_s == 0
+
+
+def test_a_file_without_a_byte_is_told_as_such(tmp_path):
+    (tmp_path / "x.mp4").touch()
+    with pytest.raises(VideoError, match="x.mp4: is empty, 0 bytes"):
+        open_source(tmp_path / "x.mp4")
 
 
 def test_an_http_camera_is_live_and_timed_by_the_clock():

@@ -243,6 +243,13 @@ def test_a_source_that_the_app_closes_ends_by_itself(recognizer):
             assert streams.statistics()[camera.url].state == "ended"
 
 
+@pytest.mark.parametrize("kind", [str, StreamOptions, open_source])
+def test_one_source_in_place_of_a_list_is_refused(recognizer, kind):
+    """The letters of a path would be streams, its digits cameras."""
+    with pytest.raises(ValueError, match="base_64.mp4'.*: must be a list of sources"):
+        recognizer.streams(kind(str(SYNTH / "base_64.mp4")))
+
+
 def test_what_contradicts_itself_is_refused(recognizer):
     video = SYNTH / "base_64.mp4"
     with pytest.raises(ValueError, match="two streams are called .*base_64.mp4'"):

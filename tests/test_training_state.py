@@ -21,7 +21,8 @@ def test_it_is_read_as_it_was_saved(tmp_path):
 def test_one_that_is_no_use_is_named(tmp_path):
     file = tmp_path / "state.pt"
     save_state(file, {"epochs": 3}, {})
-    with pytest.raises(ModelError, match="state.pt: is of another recipe or data: choose another"):
+    other = r"state.pt: is of another recipe or data \(epochs was 3, is 4\): choose another folder"
+    with pytest.raises(ModelError, match=other):
         read_state(file, {"epochs": 4})
     whole = file.read_bytes()
     for damaged in (b"", b"junk", whole[: len(whole) // 2]):

@@ -145,6 +145,12 @@ def test_frozen_stages_stay_as_they_are(few, tmp_path):
     assert {name.split(".")[1] for name in moved if name.startswith("stages.")} == {"2", "3"}
 
 
+def test_weights_that_are_not_there_are_told_before_clips_decode(few, tmp_path):
+    with pytest.raises(ModelError, match="none.safetensors: no such file"):
+        train(few, tmp_path / "out", tiny(epochs=1), init=tmp_path / "none.safetensors")
+    assert not (tmp_path / "out").exists()
+
+
 def test_frozen_norms_keep_their_statistics(few, tmp_path):
     given = PPTSMv2(NetworkOptions(2, num_segments=4))
     with torch.no_grad():  # statistics of something: with those that are seeded it sees nothing

@@ -199,6 +199,8 @@ def test_videos_by_the_names_in_the_truth(tmp_path, caplog):
     assert a == (tmp_path / "a.mp4", tuple(spans)) and b == (tmp_path / "deep" / "b.avi", ())
     assert "b.avi: the truth has nothing that happens in it" in caplog.text
     assert videos_of(tmp_path / "a.mp4", {"": spans})[0][1] == tuple(spans)
+    with pytest.raises(ValueError, match="has 2 videos: the truth must have a column path"):
+        videos_of(tmp_path, {"": spans})
     with pytest.raises(ValueError, match="the truth names 'c.mp4': not there"):
         videos_of(tmp_path, {"c.mp4": spans})
     (tmp_path / "deep" / "a.mp4").write_bytes(b"")

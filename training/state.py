@@ -33,7 +33,13 @@ def read_state(file: Path, asked: dict[str, Any]) -> dict[str, Any] | None:
             f"{file}: cannot go on from it ({what}): delete it to start anew"
         ) from None
     if made != asked:
+        others = [
+            f"{name} was {made.get(name)!r}, is {asked.get(name)!r}"
+            for name in dict.fromkeys([*made, *asked])
+            if made.get(name) != asked.get(name)
+        ]
         raise ModelError(
-            f"{file}: is of another recipe or data: choose another folder, or delete it"
+            f"{file}: is of another recipe or data ({', '.join(others)[:200]}): choose another "
+            "folder, or delete it"
         )
     return content

@@ -21,6 +21,7 @@ from training.fit import Fitted, fit
 from training.learners import EpochLog, MakePeer
 from training.pictures import draw_confusion, draw_curves
 from training.recipe import Recipe
+from training.start import new_network
 from training.weights import TrainedAs, save_weights
 
 log = logging.getLogger(__name__)
@@ -58,12 +59,15 @@ def train(
 
     make_peer: of recipe.dml "peer"; EfficientNet-Lite0 with a temporal shift unless given. cache:
     where decoded clips are kept, out/cache unless given; several trainings may share it.
-    Bad data is a VideoError that lists all that is wrong, before training starts.
+    Bad data is a VideoError that lists all that is wrong, and unfit weights are a ModelError,
+    before anything is decoded or written.
     """
     sets = read_clip_sets(data, length_s=recipe.length_s, background=recipe.background)
     sided = sided_labels(sets.labels)
     if recipe.flip and sided:
         log.warning("labels name a side (%s): --no-flip is meant for those", ", ".join(sided))
+    if init is not None:
+        new_network(len(sets.labels), recipe, init)  # unfit weights are told before clips decode
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

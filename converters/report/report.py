@@ -156,8 +156,7 @@ def make_report(
     models = {name: Network(folder) for name, folder in folders.items()}
     facts = {name: network.facts for name, network in models.items()}
     _check_pair(folders, facts)
-    manifest = data / "manifest.csv" if data.is_dir() else data
-    clips = read_manifest(manifest, split=options.split, labels=facts["fp32"].labels)
+    clips = read_manifest(data, split=options.split, labels=facts["fp32"].labels)
     answers = ask_both(
         models,
         clips,

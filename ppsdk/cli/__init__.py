@@ -31,14 +31,28 @@ def main(args: Sequence[str] | None = None, prog_name: str = "ppsdk") -> int:
         # Whoever read stdout has gone; keep Python from failing again when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        return fail(_what(error), 1)
+    except ImportError as error:  # OpenCV without libGL, as on a machine that has no desktop
+        return fail(f"cannot load what it needs: {error}", 1)
+    except ValueError as error:
         return fail(str(error), 1)
 
 
-@click.group()
+def _what(error: OSError) -> str:
+    """As other errors read: the file, then why."""
+    told = error.strerror and error.filename
+    return f"{error.filename}: {error.strerror}" if told else error.strerror or str(error)
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Action recognition with PP-TSMv2 on OpenVINO."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), err=True)
+        context.exit(2)
 
 
 for command in (

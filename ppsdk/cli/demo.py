@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ppsdk.cli.numbers import Integer, Number
 from ppsdk.cli.shared import PATH, json_option, print_json, progress
 
 if TYPE_CHECKING:
@@ -17,11 +18,21 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Another scene for each.")
-@click.option("--minutes", type=click.FloatRange(0.1, 60), default=1.0, show_default=True)
-@click.option("--out", type=PATH, default="ppsdk-demo", show_default=True)
+@click.option("--seed", type=Integer(min=0), default=0, help="Another scene for each.")
+@click.option(
+    "--minutes", type=Number(0.1, 60), default=1.0, show_default=True, help="Length of the scene."
+)
+@click.option(
+    "--out",
+    type=PATH,
+    default="ppsdk-demo",
+    show_default=True,
+    help="Folder; what is there from before is replaced.",
+)
 @click.option("--camera", "source", help="A camera's number or URL, in place of the scene.")
-@click.option("--model", "model_dir", type=PATH, help="In place of the bundled one.")
+@click.option(
+    "--model", "model_dir", type=PATH, help="In place of the bundled one, of its classes."
+)
 @json_option
 def demo(
     seed: int,
@@ -69,6 +80,7 @@ def _demo_scene(
         f"{result.event_f1:.2f}; {result.windows_right} of {result.windows} clear windows right"
     )
     click.echo(f"look at {out / 'timeline.png'} and {out / 'annotated.mp4'}")
+    click.echo(f"next: ppsdk run {out / 'scene.mp4'} --model {recognizer.model_dir}")
 
 
 def _demo_camera(recognizer: Recognizer, source: str) -> None:

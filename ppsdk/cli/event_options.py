@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ppsdk.cli.numbers import FROM_0, SHARE, Integer
 from ppsdk.cli.shared import PATH
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from ppsdk.facts import ModelFacts
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-SCORE = click.FloatRange(0, 1)
-NO_LESS_THAN_0_S = click.FloatRange(min=0)
 
 
 def _keep(context: click.Context, option: click.Parameter, value: Any) -> None:
@@ -31,18 +30,18 @@ def _option(name: str, **settings: Any) -> Callable[[Command], Command]:
 
 OPTIONS = (
     _option("--events", type=PATH, help="Options file, as `ppsdk tune` writes it."),
-    _option("--per-window", is_flag=True, help="One event a window, and no other option."),
-    _option("--on-threshold", type=SCORE, help="Score that starts an event."),
-    _option("--off-threshold", type=SCORE, help="Score below which it ends."),
-    _option("--min-duration-s", type=NO_LESS_THAN_0_S, help="Shorter ones are not told."),
-    _option("--merge-gap-s", type=NO_LESS_THAN_0_S, help="Gap over which an event goes on."),
-    _option("--cooldown-s", type=NO_LESS_THAN_0_S, help="Rest of a class after an event."),
-    _option("--max-duration-s", type=NO_LESS_THAN_0_S, help="Longer ones are cut."),
-    _option("--update-interval-s", type=NO_LESS_THAN_0_S, help="Between updates of a long one."),
+    _option("--per-window", is_flag=True, help="One event a window."),
+    _option("--on-threshold", type=SHARE, help="Score that starts an event."),
+    _option("--off-threshold", type=SHARE, help="Score below which it ends."),
+    _option("--min-duration-s", type=FROM_0, help="Shorter ones are not told."),
+    _option("--merge-gap-s", type=FROM_0, help="Gap over which an event goes on."),
+    _option("--cooldown-s", type=FROM_0, help="Rest of a class after an event."),
+    _option("--max-duration-s", type=FROM_0, help="Longer ones are cut."),
+    _option("--update-interval-s", type=FROM_0, help="Between updates of a long one."),
     _option("--smoothing", type=click.Choice(["none", "mean", "ema"]), help="Of scores."),
-    _option("--smoothing-windows", type=click.IntRange(min=1), help="Over so many windows."),
+    _option("--smoothing-windows", type=Integer(min=1), help="Over so many windows."),
     _option("--background", multiple=True, help="Label that is no event; may be repeated."),
-    _option("--unknown-below", type=SCORE, help="No class where the best score is lower."),
+    _option("--unknown-below", type=SHARE, help="No class where the best score is lower."),
     _option("--independent", is_flag=True, help="Several classes at once."),
 )
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from ppsdk.cli.event_options import stride_in_use
+from ppsdk.cli.numbers import FROM_0, SECONDS, Integer
 from ppsdk.cli.shared import (
     PATH,
-    SECONDS,
     json_option,
     model_option,
     open_recognizer,
@@ -18,13 +18,17 @@ from ppsdk.cli.shared import (
     threads_option,
 )
 
-NUMBER = click.FloatRange(min=0)
-
 
 @click.command("evaluate-events")
 @click.argument("truth", type=PATH)
 @click.argument("events", type=PATH)
-@click.option("--collar-s", type=SECONDS, default=0.5, show_default=True)
+@click.option(
+    "--collar-s",
+    type=SECONDS,
+    default=0.5,
+    show_default=True,
+    help="How far start and end may be off, for F1 by collar.",
+)
 @click.option("--length-s", type=SECONDS, help="Of a recording; to its last event unless given.")
 @click.option("--picture", type=PATH, help="PNG; EVENTS with .png unless given.")
 @click.option("--background", multiple=True, help="Label of the truth that is no event.")
@@ -62,14 +66,28 @@ def evaluate_events(
 @click.argument("videos", type=PATH)
 @click.argument("truth", type=PATH)
 @model_option
-@click.option("--out", type=PATH, default="event-options.json", show_default=True)
-@click.option("--max-false-alarms", type=NUMBER, help="An hour: the best recall, not the best F1.")
+@click.option(
+    "--out",
+    type=PATH,
+    default="event-options.json",
+    show_default=True,
+    help="File; one that is there is replaced.",
+)
+@click.option("--max-false-alarms", type=FROM_0, help="An hour: the best recall, not the best F1.")
 @click.option("--max-delay-s", type=SECONDS, help="Of the median event.")
 @click.option("--background", multiple=True, help="Label that is no event; may be repeated.")
-@click.option("--trials", type=click.IntRange(min=1), default=500, show_default=True)
+@click.option(
+    "--trials", type=Integer(min=1), default=500, show_default=True, help="Options to try."
+)
 @click.option("--length-s", type=SECONDS, help="Window, seconds; the model's own unless given.")
-@click.option("--stride-s", type=SECONDS, help="Time between windows, seconds.")
-@click.option("--cache", type=PATH, default=".ppsdk-scores", show_default=True)
+@click.option("--stride-s", type=SECONDS, help="From window to window; overlap as the model's.")
+@click.option(
+    "--cache",
+    type=PATH,
+    default=".ppsdk-scores",
+    show_default=True,
+    help="Folder for the scores of videos, which need not be computed again.",
+)
 @threads_option
 @json_option
 def tune(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ppsdk.cli.numbers import FROM_0, SHARE, Integer
 from ppsdk.cli.shared import (
     PATH,
     FileSampling,
@@ -24,10 +25,30 @@ NOT_SHIPPED = 3  # exit code
 @click.argument("data", type=PATH)
 @click.argument("out", type=PATH)
 @click.option("--split", help="Of the manifest; all of it unless given.")
-@click.option("--max-drop", type=click.FloatRange(0, 1), default=0.01, show_default=True)
-@click.option("--min-speedup", type=click.FloatRange(min=0), default=1.0, show_default=True)
-@click.option("--min-agreement", type=click.FloatRange(0, 1), default=0.0, show_default=True)
-@click.option("--repeats", type=click.IntRange(min=2), default=30, show_default=True)
+@click.option(
+    "--max-drop",
+    type=SHARE,
+    default=0.01,
+    show_default=True,
+    help="Limit: so much less top-1 at most, 0.01 for one point.",
+)
+@click.option(
+    "--min-speedup",
+    type=FROM_0,
+    default=1.0,
+    show_default=True,
+    help="Limit: so many times as fast at least.",
+)
+@click.option(
+    "--min-agreement",
+    type=SHARE,
+    default=0.0,
+    show_default=True,
+    help="Limit: clips with the same answer, as a share.",
+)
+@click.option(
+    "--repeats", type=Integer(min=2), default=30, show_default=True, help="Of each timing."
+)
 @sampling_option
 @json_option
 def report(
@@ -68,7 +89,9 @@ def report(
 @click.argument("data", type=PATH)
 @click.argument("out", type=PATH)
 @click.option("--split", help="Of a manifest; `train` unless given.")
-@click.option("--clips", type=click.IntRange(min=1), default=24, show_default=True)
+@click.option(
+    "--clips", type=Integer(min=1), default=24, show_default=True, help="At most so many."
+)
 @sampling_option
 @json_option
 def sensitivity(
@@ -89,6 +112,7 @@ def sensitivity(
     from ppsdk.model import load_model
 
     _, facts = load_model(fp32_dir)
+    out.mkdir(parents=True, exist_ok=True)
     crops = read_calibration(
         data,
         facts,

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ppsdk.cli.numbers import SECONDS, SHARE, Integer
 from ppsdk.cli.shared import (
     PATH,
-    SECONDS,
     FileSampling,
     json_option,
     need,
@@ -24,14 +24,12 @@ if TYPE_CHECKING:
     from converters.convert import Conversion
     from converters.quantize import Quantization
 
-SHARE = click.FloatRange(0, 1)
-
 
 @click.command()
 @click.argument("checkpoint", type=PATH)
 @click.argument("out", type=PATH)
 @click.option("--labels", type=PATH, help="Label file: one name a line, `id name`, or JSON.")
-@click.option("--num-segments", type=click.IntRange(2, 64), help="Frames a clip; 16 unless given.")
+@click.option("--num-segments", type=Integer(2, 64), help="Frames a clip; 16 unless given.")
 @click.option("--length-s", type=SECONDS, help="Default window, seconds.")
 @click.option("--stride-s", type=SECONDS, help="Default time between windows, seconds.")
 @click.option("--force", is_flag=True, help="Replace the model in OUT.")
@@ -90,14 +88,44 @@ def _show_conversion(done: Conversion, *, saved: bool = True) -> None:
 @click.argument("calibration", type=PATH)
 @click.argument("out", type=PATH)
 @click.option("--split", help="Of a manifest to calibrate with; `train` unless given.")
-@click.option("--clips", type=click.IntRange(min=1), default=300, show_default=True)
+@click.option(
+    "--clips",
+    type=Integer(min=1),
+    default=300,
+    show_default=True,
+    help="At most so many to calibrate with.",
+)
 @click.option("--held-out", type=PATH, help="Manifest that the target has to be met on.")
 @click.option("--held-out-split", help="Its split; `val` or `test` unless given.")
 @click.option("--recipe", default="", help="Only this one; all in turn unless given.")
-@click.option("--max-drop", type=SHARE, default=0.01, show_default=True, help="Of top-1.")
-@click.option("--min-agreement", type=SHARE, default=0.97, show_default=True)
-@click.option("--max-score-diff", type=SHARE, default=0.03, show_default=True)
-@click.option("--max-score-p95", type=SHARE, default=0.10, show_default=True)
+@click.option(
+    "--max-drop",
+    type=SHARE,
+    default=0.01,
+    show_default=True,
+    help="Target: so much less top-1 at most, 0.01 for one point.",
+)
+@click.option(
+    "--min-agreement",
+    type=SHARE,
+    default=0.97,
+    show_default=True,
+    help="Target: clips with the same answer, as a share.",
+)
+@click.option(
+    "--max-score-diff",
+    type=SHARE,
+    default=0.03,
+    show_default=True,
+    help="Target: how far scores move, on average over the clips.",
+)
+@click.option(
+    "--max-score-p95",
+    type=SHARE,
+    default=0.10,
+    show_default=True,
+    help="Target: how far they move in 95 % of the clips.",
+)
 @sampling_option
 @click.option("--force", is_flag=True, help="Replace the model in OUT; do with few clips.")
 @json_option

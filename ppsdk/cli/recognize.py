@@ -11,9 +11,9 @@ import click
 
 from ppsdk.cli.event_options import chosen_options, event_options, stride_in_use
 from ppsdk.cli.metrics import metrics_option, open_metrics
+from ppsdk.cli.numbers import SECONDS, Integer
 from ppsdk.cli.shared import (
     PATH,
-    SECONDS,
     FileSampling,
     json_option,
     model_option,
@@ -29,7 +29,7 @@ from ppsdk.cli.shared import (
 )
 from ppsdk.cli.sink_options import open_sinks, sink_options, tap_of, tell_sinks
 from ppsdk.cli.site import refuse_others, run_site, site_options
-from ppsdk.cli.stderr import fail, tell
+from ppsdk.cli.stderr import fail, say, tell
 from ppsdk.cli.termination import closed_at_sigterm
 from ppsdk.errors import VideoError
 
@@ -43,7 +43,9 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("videos", nargs=-1, required=True)
 @model_option
-@click.option("--top", default=5, show_default=True, type=click.IntRange(min=1))
+@click.option(
+    "--top", default=5, show_default=True, type=Integer(min=1), help="So many of the best classes."
+)
 @sampling_option
 @json_option
 @threads_option
@@ -76,9 +78,13 @@ def classify(
 @click.option("--model", "model_dir", type=PATH, help="Folder written by `ppsdk convert`.")
 @site_options
 @click.option("--length-s", type=SECONDS, help="Window, seconds; the model's own unless given.")
-@click.option("--stride-s", type=SECONDS, help="Time between windows, seconds.")
+@click.option("--stride-s", type=SECONDS, help="From window to window; overlap as the model's.")
 @event_options
-@click.option("--show-options", is_flag=True, help="Print the event options in use, and go.")
+@click.option(
+    "--show-options",
+    is_flag=True,
+    help="Print the event options in use, those not given too, and go.",
+)
 @sink_options
 @metrics_option
 @source_options
@@ -112,7 +118,7 @@ def run(
     if config is not None:
         refuse_others(click.get_current_context())
         return run_site(config, check=check, state=state)
-    if model_dir is None or not sources or check or state is not None:
+    if model_dir is None or not (sources or show_options) or check or state is not None:
         raise click.UsageError(
             "must be SOURCES and --model, or --config and maybe --check, --state"
         )
@@ -146,8 +152,10 @@ def run(
         )
         metrics = stack.enter_context(open_metrics(streams, sinks, recognizer.labels))
         stack.enter_context(closed_at_sigterm(streams.close))
+        told = False
         try:
             for event in streams.events(options=options):
+                told = True
                 sinks(event)
                 metrics(event)
                 print_json(event.to_dict())
@@ -156,6 +164,9 @@ def run(
             if statistics:
                 for fare in fares.values():
                     tell("stream", fare.to_dict())
+    windows = sum(fare.windows for fare in fares.values())
+    if windows and not told:
+        say(f"no event in {windows} windows: --per-window prints each, --show-options what decides")
     has_lost = tell_sinks(sinks, statistics=statistics)
     return 1 if has_lost or any(fare.error for fare in fares.values()) else 0
 
@@ -211,9 +222,10 @@ def inspect(model_dir: Path, as_json: bool) -> None:
         return
     labels = told.pop("labels")
     told["labels"] = f"{len(labels)}: {', '.join(labels[:10])}{', ...' if len(labels) > 10 else ''}"
+    width = max(map(len, told))
     for name, value in told.items():
         text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
-        click.echo(f"{name:15} {text}")
+        click.echo(f"{name:{width}} {text}".rstrip())
 
 
 def _evaluate(

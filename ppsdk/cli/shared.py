@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
+from ppsdk.cli.numbers import ABOVE_0, SECONDS, Integer, Number
 from ppsdk.cli.stderr import has_people
 
 if TYPE_CHECKING:
@@ -22,13 +23,12 @@ Item = TypeVar("Item")
 Command = TypeVar("Command", bound=Callable[..., Any])
 FileSampling = Literal["full", "paddlevideo"]
 PATH = click.Path(path_type=Path)
-SECONDS = click.FloatRange(min=0, min_open=True)
 
 model_option = click.option(
     "--model", "model_dir", required=True, type=PATH, help="Folder written by `ppsdk convert`."
 )
 threads_option = click.option(
-    "--threads", type=click.IntRange(min=1), help="CPU threads; all unless given."
+    "--threads", type=Integer(min=1), help="CPU threads; all unless given."
 )
 precision_option = click.option(
     "--precision",
@@ -59,7 +59,7 @@ def source_options(command: Command) -> Command:
             show_default=True,
             help="A camera that takes longer to open, or to send a picture, is lost.",
         ),
-        click.option("--fps", type=SECONDS, help="Of a folder of pictures; 1 unless given."),
+        click.option("--fps", type=ABOVE_0, help="Of a folder of pictures; 1 unless given."),
     )
     for option in reversed(options):
         command = option(command)
@@ -79,7 +79,7 @@ def several_options(command: Command) -> Command:
         ),
         click.option(
             "--still-below",
-            type=click.FloatRange(min=0, max=255, min_open=True),
+            type=Number(min=0, max=255, min_open=True),
             metavar="LEVELS",
             help="Do not compute a window that differs from the last one computed by less: it has "
             "the same scores.",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ppsdk.cli.numbers import ABOVE_0, FROM_0
 from ppsdk.cli.shared import PATH, need
 from ppsdk.cli.stderr import fail, tell
 
@@ -20,7 +21,15 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _META = "ppsdk.sink."
-ABOVE_0 = click.FloatRange(min=0, min_open=True)
+# Of which sinks options are.
+_OF_SINKS = {
+    ("jsonl", "csv"): ("rotate_mb", "rotate_daily"),
+    ("jsonl", "csv", "webhook", "mqtt"): ("fsync",),
+    ("webhook",): ("webhook_ca",),
+    ("mqtt",): ("mqtt_ca", "mqtt_cert", "mqtt_key"),
+    ("webhook", "mqtt"): ("spool", "spool_mb", "spool_days"),
+    ("clips",): ("clips_pre_s", "clips_post_s", "clips_budget_mb", "clips_overlay"),
+}
 
 
 def _keep(context: click.Context, option: click.Parameter, value: Any) -> None:
@@ -82,14 +91,14 @@ OPTIONS = (
     _option("--clips", type=PATH, metavar="DIR", help="Film each event into this folder."),
     _option(
         "--clips-pre-s",
-        type=click.FloatRange(min=0),
+        type=FROM_0,
         default=5.0,
         show_default=True,
         help="Seconds of film before an event.",
     ),
     _option(
         "--clips-post-s",
-        type=click.FloatRange(min=0),
+        type=FROM_0,
         default=5.0,
         show_default=True,
         help="Seconds behind it.",
@@ -118,8 +127,10 @@ def open_sinks(look_back_s: float) -> Sinks:
     """
     from ppsdk.sinks import CsvFile, JsonLines, Sinks
 
-    meta = click.get_current_context().meta
+    context = click.get_current_context()
+    meta = context.meta
     given = {name[len(_META) :]: meta[name] for name in meta if name.startswith(_META)}
+    _refuse_idle(context, given)
     rotate_mb: float | None = given["rotate_mb"]
     max_bytes = None if rotate_mb is None else max(1, round(rotate_mb * 1e6))
     daily: bool = given["rotate_daily"]
@@ -176,6 +187,16 @@ def tell_sinks(sinks: Sinks, *, statistics: bool) -> bool:
             lost = True
             fail(f"{sink.name}: {clips.failed} events have no clip", 1)
     return lost
+
+
+def _refuse_idle(context: click.Context, given: dict[str, Any]) -> None:
+    """An option of a sink that is not there does nothing, which nobody means."""
+    for sinks, options in _OF_SINKS.items():
+        for name in options:
+            asked = context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
+            if asked and not any(given[sink] for sink in sinks):
+                needed = " or ".join(f"--{sink}" for sink in sinks)
+                raise click.UsageError(f"--{name.replace('_', '-')} is for {needed}: give that too")
 
 
 def _spooled(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ppsdk.cli.numbers import Integer
 from ppsdk.cli.shared import PATH, need, progress
 
 
@@ -14,8 +15,8 @@ from ppsdk.cli.shared import PATH, need, progress
 @click.argument("out", type=PATH)
 @click.option("--init", type=PATH, help="Weights to start from (.pdparams, .safetensors).")
 @click.option("--recipe", "recipe_file", type=PATH, help="JSON with fields of the recipe.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Overrides the recipe's.")
-@click.option("--image-size", type=click.IntRange(min=32), help="Overrides the recipe's.")
+@click.option("--epochs", type=Integer(min=1), help="Overrides the recipe's.")
+@click.option("--image-size", type=Integer(min=32), help="Overrides the recipe's, pixels.")
 @click.option("--seed", type=int, help="Overrides the recipe's.")
 @click.option("--no-flip", is_flag=True, help="Do not mirror clips: for actions with a side.")
 def train(
@@ -56,10 +57,16 @@ def train(
 @click.command()
 @click.argument("data", type=PATH)
 @click.argument("out", type=PATH)
-@click.option("--frames", type=click.IntRange(min=1), default=5000, show_default=True)
-@click.option("--epochs", type=click.IntRange(min=1), default=12, show_default=True)
-@click.option("--image-size", type=click.IntRange(min=32), default=112, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--frames", type=Integer(min=1), default=5000, show_default=True, help="Taken of all videos."
+)
+@click.option(
+    "--epochs", type=Integer(min=1), default=12, show_default=True, help="Passes over them."
+)
+@click.option(
+    "--image-size", type=Integer(min=32), default=112, show_default=True, help="Pixels a side."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of all that is random.")
 def pretrain(data: Path, out: Path, frames: int, epochs: int, image_size: int, seed: int) -> None:
     """Learn what an ImageNet teacher sees in the unlabelled frames of DATA (a folder of videos, or
     the split train of a manifest.csv), and write a backbone for `train --init` to OUT.

@@ -26,6 +26,7 @@ def write_video(images: Iterable[Image], path: Path, *, fps: int, quality: int =
     """
     temporary = path.with_name(f".{path.name}.part")
     try:
+        temporary.touch()  # its errors name the file, those of FFmpeg do not
         with av.open(str(temporary), "w", format="mp4", options={"movflags": "faststart"}) as out:
             stream = out.add_stream("libx264", rate=fps)
             stream.pix_fmt = "yuv420p"

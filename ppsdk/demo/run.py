@@ -75,6 +75,7 @@ def run_demo(
 
     on_event: is told of each event as it ends, with the action that it overlaps most.
     """
+    OPTIONS.check_labels(recognizer.labels)
     out.mkdir(parents=True, exist_ok=True)
     scene = Scene.from_seed("demo", seed, length_s)
     film_scene(scene, out / "scene.mp4", progress)

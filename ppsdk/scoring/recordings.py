@@ -113,8 +113,11 @@ def read_records(file: Path) -> list[ActionEvent]:
             continue
         try:
             values = json.loads(line)
+        except ValueError:
+            values = None
+        try:
             if not isinstance(values, dict):
-                raise ValueError("must be a JSON object")
+                raise ValueError("must be a JSON object, as `ppsdk run --jsonl` writes them")
             records.append(ActionEvent.from_dict(values))
         except ValueError as error:
             raise ValueError(f"{file}: line {number}: {error}") from None

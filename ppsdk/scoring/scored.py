@@ -56,6 +56,8 @@ def videos_of(place: Path, truth: Truth) -> list[tuple[Path, tuple[LabelledSpan,
     spans_of = {}
     for path, spans in truth.items():
         named = path_of(path, by_name)
+        if not path:
+            raise ValueError(f"{place}: has {len(files)} videos: the truth must have a column path")
         if named is None:
             raise ValueError(f"{place}: the truth names {path!r}: not there")
         spans_of[named] = tuple(spans)

@@ -22,12 +22,13 @@ _BLOCK = 1 << 16
 class AppendedFile:
     """Lines reach the file, or the disk with fsync, before `append` returns; all of it or nothing.
 
-    header: the first line of each file. max_bytes: a file that the next line would make longer is
-    set aside first. daily: so is one with lines of an earlier day (UTC). NAME.EXT is set aside as
-    NAME.2026-11-26.EXT, after the day of its last line; a second one of that day as
-    NAME.2026-11-26.1.EXT, and so on. A half line at its end, of a process that was killed, is cut.
+    header: the first line of each file; one that begins otherwise is refused. max_bytes: a file
+    that the next line would make longer is set aside first. daily: so is one with lines of an
+    earlier day (UTC). NAME.EXT is set aside as NAME.2026-11-26.EXT, after the day of its last line;
+    a second one of that day as NAME.2026-11-26.1.EXT, and so on. A half line at its end, of a
+    process that was killed, is cut.
     One at a time may have the file (not seen on Windows). Raises OSError where another has it, or
-    it cannot be written.
+    it cannot be written, ValueError for another header.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class AppendedFile:
         file = open(self.path, "a+b", buffering=0)
         try:
             _lock(file, self.path)
+            _check_header(file, self.path, self._header)
             self._size = _cut_half_line(file, self.path)
             self._day = datetime.fromtimestamp(
                 os.fstat(file.fileno()).st_mtime, timezone.utc
@@ -133,6 +135,18 @@ def _lock(file: IO[bytes], path: Path) -> None:
         raise OSError(f"{path}: is being written already: must be a file of its own") from None
     except OSError:
         pass  # a file system without locks
+
+
+def _check_header(file: IO[bytes], path: Path, header: str | None) -> None:
+    """Rows behind columns of other names would be taken for those."""
+    if header is None:
+        return
+    file.seek(0)
+    seen, end, _ = file.read(len(header.encode()) + 2).partition(b"\n")
+    begun = seen.rstrip(b"\r").decode(errors="replace")
+    # A process that was killed may have left a part of it, which is cut.
+    if not (begun == header or (not end and header.startswith(begun))):
+        raise ValueError(f"{path}: has other columns: must be a new file, or begin with {header}")
 
 
 def _encoded(line: str) -> bytes:

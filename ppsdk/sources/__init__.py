@@ -12,7 +12,7 @@ from ppsdk.errors import VideoError
 from ppsdk.records import Frame, Image
 from ppsdk.sources.connection import LiveOptions
 from ppsdk.sources.credentials import without_credentials
-from ppsdk.sources.protocol import OnStatus, Source, VideoFile, existing_file
+from ppsdk.sources.protocol import OnStatus, Source, VideoFile, existing_file, tellable
 from ppsdk.sources.realtime import Realtime
 
 Decoder = Literal["auto", "pyav", "decord", "opencv"]
@@ -94,7 +94,7 @@ def source_name(ref: SourceRef) -> str:
         return f"camera {int(ref)}"
     if isinstance(ref, str) and _URL.match(ref):
         return without_credentials(ref)
-    return os.fspath(ref) if isinstance(ref, (str, os.PathLike)) else "frames"
+    return tellable(os.fspath(ref)) if isinstance(ref, (str, os.PathLike)) else "frames"
 
 
 def _open(
@@ -104,9 +104,10 @@ def _open(
     live: LiveOptions | None,
     on_status: OnStatus | None,
 ) -> Source:
-    if isinstance(ref, str) and _URL.match(ref):
+    if isinstance(ref, str) and "://" in ref:
         from ppsdk.sources.url import open_url
 
+        check_source(ref)
         return open_url(ref, options=live, on_status=on_status)
     if isinstance(ref, int) or (isinstance(ref, str) and ref.isdecimal() and not _exists(ref)):
         from ppsdk.sources.camera import open_camera

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
@@ -23,6 +24,9 @@ from ppsdk.sources.credentials import without_credentials
 from ppsdk.status import StatusKind, StreamCounters, StreamStatus
 
 log = logging.getLogger(__name__)
+
+# What Python makes of bytes in a file's name that are no UTF-8.
+_NO_UTF8 = re.compile("[\udc80-\udcff]+")
 
 OnStatus = Callable[[StreamStatus], None]
 
@@ -81,11 +85,14 @@ class Source(ABC):
 
     def __init__(self, name: str, on_status: OnStatus | None = None) -> None:
         """on_status: called with each StreamStatus, in the thread that reads, or waits for it."""
-        self.name = name
+        self.name = tellable(name)
         self.counters = StreamCounters()
         self._status: StreamStatus | None = None
         self.on_status = on_status
         close_at_exit(self)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
 
     @property
     def status(self) -> StreamStatus | None:
@@ -194,6 +201,13 @@ def _sized(frame: Frame, size: tuple[int, int]) -> Image:
     return with_size(frame.image, size)
 
 
+def tellable(name: str) -> str:
+    """A file's name may have bytes that are no UTF-8; events and logs cannot have them."""
+    return _NO_UTF8.sub(
+        lambda odd: odd[0].encode(errors="surrogateescape").decode(errors="replace"), name
+    )
+
+
 def existing_file(path: str | os.PathLike[str]) -> Path:
     """The absolute path; raises VideoError unless it is a file that can be there."""
     file, name = Path(path), os.fspath(path)
@@ -202,9 +216,13 @@ def existing_file(path: str | os.PathLike[str]) -> Path:
     try:
         if not name or not file.exists():
             raise VideoError(f"{name or repr(name)}: no such file")
+        if file.is_dir():
+            raise VideoError(f"{name}: is a folder, not a file: `run` takes those of pictures")
         if not file.is_file():
             raise VideoError(f"{name}: not a file")
         file.open("rb").close()
+        if not file.stat().st_size:
+            raise VideoError(f"{name}: is empty, 0 bytes")
     except (OSError, ValueError) as error:
         if isinstance(error, VideoError):
             raise
