@@ -27,10 +27,10 @@ def broker(tmp_path):
         yield broker
 
 
-def spooled(path, broker, *, timeout_s=5.0, password=PASSWORD):
+def spooled(path, broker, *, timeout_s=5.0, close_s=2, password=PASSWORD):
     url = f"mqtt://127.0.0.1:{broker.port}/site/hall"
     remote = Mqtt(url, user=USER, password=password, timeout_s=timeout_s)
-    return Spooled(Spool(path), remote, shortest_s=0.05, longest_s=0.2, close_s=2)
+    return Spooled(Spool(path), remote, shortest_s=0.05, longest_s=0.2, close_s=close_s)
 
 
 def told(events):
@@ -130,7 +130,8 @@ def test_the_last_will_of_a_killed_process_and_the_end_of_its_event(broker, tmp_
 
 def test_a_wrong_password_is_told_without_it(broker, tmp_path, caplog):
     caplog.set_level(logging.DEBUG)
-    with spooled(tmp_path / "spool.db", broker, timeout_s=10, password="s3cret") as sink:
+    refused = spooled(tmp_path / "spool.db", broker, timeout_s=60, close_s=0.1, password="s3cret")
+    with refused as sink:
         sink(record())
         wait_for(lambda: "takes no records" in caplog.text)
     assert f"{sink.name}: takes no records, they wait: refused: Not authorized" in caplog.text

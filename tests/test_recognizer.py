@@ -231,7 +231,7 @@ def test_a_camera_is_not_classified_for_ever(recognizer):
 
 def test_what_a_notebook_shows_of_them(small_dir):
     with Recognizer(small_dir) as opened:
-        assert repr(opened) == f"Recognizer({str(small_dir)!r}: 6 classes, 8 frames, FP32)"
+        assert repr(opened) == f"Recognizer({str(small_dir)!r}: 5 classes, 8 frames, FP32)"
         with opened.windows(SYNTH / "base_64.mp4") as stream:
             assert repr(stream) == f"Stream(PyavFile({str(SYNTH / 'base_64.mp4')!r}))"
     assert repr(opened).endswith("FP32, closed)")

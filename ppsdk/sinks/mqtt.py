@@ -49,7 +49,7 @@ class Mqtt:
         self._state_topic = f"{self._prefix}/state"
         self._timeout_s = timeout_s
         self._changed = threading.Condition()
-        self._is_connected = False
+        self._is_connected, self._is_refused = False, False
         self._reason = "no connection"
         # Of each message that the broker answered: why not, if not.
         self._answers: dict[int, Any] = {}
@@ -67,7 +67,7 @@ class Mqtt:
         # The client keeps a message that was not answered, and sends it when it is connected
         # again: only its answer is waited for then.
         if self._pending is None or self._pending[0] != record.key:
-            self._wait(lambda: self._is_connected)
+            self._wait_connected()
             self._answers.clear()
             topic = f"{self._prefix}/{_topic_level(record.camera)}/events"
             self._pending = record.key, self._client.publish(topic, record.body, qos=1).mid
@@ -111,6 +111,12 @@ class Mqtt:
         client.on_publish = self._on_publish
         return client
 
+    def _wait_connected(self) -> None:
+        """A refusal is told at once: the client goes on asking by itself."""
+        self._wait(lambda: self._is_connected or self._is_refused)
+        if not self._is_connected:
+            raise ConnectionError(self._reason)
+
     def _wait(self, condition: Callable[[], bool]) -> None:
         # Never publish with this lock: the client calls back with locks of its own.
         with self._changed:
@@ -119,11 +125,13 @@ class Mqtt:
 
     def _on_connect(self, client: Client, _: Any, flags: Any, reason: Any, told: Any) -> None:
         if reason.is_failure:
-            self._reason = f"refused: {reason}"
+            with self._changed:
+                self._reason, self._is_refused = f"refused: {reason}", True
+                self._changed.notify_all()
             return
         client.publish(self._state_topic, "online", qos=1, retain=True)
         with self._changed:
-            self._is_connected = True
+            self._is_connected, self._is_refused = True, False
             self._changed.notify_all()
 
     def _on_disconnect(self, client: Client, _: Any, flags: Any, reason: Any, told: Any) -> None:

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from ppsdk.sinks.protocol import Refused, SpooledRecord
 from ppsdk.sinks.tls import Certificates
 
-# Of the answer, which nobody reads: it is taken off the line so that the connection can be kept.
-_ANSWER_BYTES = 1 << 16
+# What the body of an answer may take, which is read only so that the connection can be used again.
+_ANSWER_BYTES, _ANSWER_S = 1 << 16, 1.0
 # The record itself is at fault. Anything else may be repaired at the other end.
 _REFUSALS = (400, 413, 422)
 
@@ -74,9 +74,8 @@ class Webhook:
         logging.getLogger("httpx").removeFilter(self._quiet)
 
     def _post(self, body: bytes, headers: dict[str, str]) -> int:
-        until_s = time.monotonic() + self._timeout_s
         with self._client.stream("POST", self._url, content=body, headers=headers) as answer:
-            seen = 0
+            seen, until_s = 0, time.monotonic() + _ANSWER_S
             try:
                 for chunk in answer.iter_raw():
                     seen += len(chunk)
