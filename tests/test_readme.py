@@ -138,8 +138,15 @@ def test_the_demo_from_nothing(tmp_path):
         SETUP[0], shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr
-    assert "timeline.png" in done.stdout.splitlines()[-1]
+    *_, written, then = done.stdout.splitlines()
+    assert "timeline.png" in written
     assert (tmp_path / "ppsdk-demo" / "annotated.mp4").exists()
+    command = then.removeprefix("next: ")
+    again = subprocess.run(
+        f".venv/bin/{command}", shell=True, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert again.returncode == 0, again.stderr
+    assert '"phase": "end"' in again.stdout
 
 
 def test_no_paths_of_a_machine_and_no_hosts_of_registries():
