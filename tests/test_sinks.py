@@ -214,6 +214,24 @@ def test_rows_are_not_put_below_other_columns(tmp_path, begins):
     assert file.read_text() == begins
 
 
+@pytest.mark.parametrize("text", ["label,start_s\npick,1", "[1, 2]\n", "notes"])
+def test_json_lines_are_not_put_below_other_lines_nor_cut_from_them(tmp_path, text):
+    file = tmp_path / "notes.txt"
+    file.write_text(text)
+    with pytest.raises(ValueError, match="notes.txt: has other lines: must be a new file"):
+        JsonLines(file)
+    assert file.read_text() == text
+
+
+@pytest.mark.parametrize("left", [b"", b"\0" * 8 + b"\n", b'{"version": 1}\n{"vers'])
+def test_json_lines_go_on_behind_what_a_crash_left(tmp_path, left):
+    file = tmp_path / "events.jsonl"
+    file.write_bytes(left)
+    with JsonLines(file) as sink:
+        sink(record())
+    assert json.loads(file.read_bytes().splitlines()[-1])["id"] == record().id
+
+
 @pytest.mark.parametrize("left", ["", "version,i", ",".join(COLUMNS) + "\r\n"])
 def test_a_header_that_is_whole_or_was_cut_is_its_own(tmp_path, left):
     file = tmp_path / "events.csv"

@@ -22,13 +22,14 @@ _BLOCK = 1 << 16
 class AppendedFile:
     """Lines reach the file, or the disk with fsync, before `append` returns; all of it or nothing.
 
-    header: the first line of each file; one that begins otherwise is refused. max_bytes: a file
+    header: the first line of each file; one that begins otherwise is refused. begins: what the
+    first character must be where there is one (a loss of power may leave zeros). max_bytes: a file
     that the next line would make longer is set aside first. daily: so is one with lines of an
     earlier day (UTC). NAME.EXT is set aside as NAME.2026-11-26.EXT, after the day of its last line;
     a second one of that day as NAME.2026-11-26.1.EXT, and so on. A half line at its end, of a
     process that was killed, is cut.
     One at a time may have the file (not seen on Windows). Raises OSError where another has it, or
-    it cannot be written, ValueError for another header.
+    it cannot be written, ValueError for what begins otherwise.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class AppendedFile:
         path: Path,
         *,
         header: str | None = None,
+        begins: str = "",
         fsync: bool = False,
         max_bytes: int | None = None,
         daily: bool = False,
@@ -44,7 +46,7 @@ class AppendedFile:
         if max_bytes is not None and max_bytes < 1:
             raise ValueError(f"{path}: max_bytes is {max_bytes}: must be 1 or more")
         self.path = path
-        self._header, self._fsync = header, fsync
+        self._header, self._begins, self._fsync = header, begins, fsync
         self._max_bytes, self._daily, self._today = max_bytes, daily, today
         self._is_stuck = False
         self._file = self._open()
@@ -81,6 +83,7 @@ class AppendedFile:
         try:
             _lock(file, self.path)
             _check_header(file, self.path, self._header)
+            _check_first(file, self.path, self._begins)
             self._size = _cut_half_line(file, self.path)
             self._day = datetime.fromtimestamp(
                 os.fstat(file.fileno()).st_mtime, timezone.utc
@@ -147,6 +150,14 @@ def _check_header(file: IO[bytes], path: Path, header: str | None) -> None:
     # A process that was killed may have left a part of it, which is cut.
     if not (begun == header or (not end and header.startswith(begun))):
         raise ValueError(f"{path}: has other columns: must be a new file, or begin with {header}")
+
+
+def _check_first(file: IO[bytes], path: Path, begins: str) -> None:
+    """Before a foreign file's last line is taken for one that was cut."""
+    file.seek(0)
+    first = file.read(1)
+    if begins and first.strip(b"\0\r\n") not in (b"", begins.encode()):
+        raise ValueError(f"{path}: has other lines: must be a new file, or begin with {begins}")
 
 
 def _encoded(line: str) -> bytes:

@@ -23,6 +23,7 @@ COLUMNS = ("version", *(field.name for field in fields(ActionEvent)))
 
 class _EventFile(ABC):
     _header: str | None = None
+    _begins = ""
 
     def __init__(
         self,
@@ -35,7 +36,12 @@ class _EventFile(ABC):
     ) -> None:
         self.name = str(path)
         self._file = AppendedFile(
-            Path(path), header=self._header, fsync=fsync, max_bytes=max_bytes, daily=daily
+            Path(path),
+            header=self._header,
+            begins=self._begins,
+            fsync=fsync,
+            max_bytes=max_bytes,
+            daily=daily,
         )
         try:
             parts = chain.from_iterable(map(self._records, self._file.parts))
@@ -73,8 +79,10 @@ class JsonLines(_EventFile):
     """One JSON object a line, as `ActionEvent.to_dict` gives it; see `AppendedFile`. Events that a
     killed process left open in the file, or in the one set aside last, get an end (ended_by
     "interrupted") when it is opened, but for those that are going_on (ids): this process wrote
-    them, and has opened it before.
+    them, and has opened it before. A file that does not begin with { is refused.
     """
+
+    _begins = "{"
 
     @staticmethod
     def _line(event: ActionEvent) -> str:
