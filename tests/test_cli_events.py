@@ -37,8 +37,8 @@ def test_evaluate_events(files):
     assert told["all"]["delay_s"]["median"] == 1.5 and told["all"]["missed"] == 1
     assert set(told["per_class"]) == {"pick", "place"}
     assert Image.open(files / "events.png").size[0] == 1280
-    text = run("evaluate-events", *arguments, "--picture", files / "p.png").stdout
-    assert "F1@0.5" in text and "see" in text and (files / "p.png").exists()
+    text = run("evaluate-events", *arguments, "--picture", files / "picture").stdout
+    assert "F1@0.5" in text and "see" in text and Image.open(files / "picture").format == "PNG"
 
 
 def test_evaluate_events_refuses_in_one_line(files):

@@ -52,7 +52,7 @@ def draw_timeline(
     picture.head(recordings, matches, key)
     for recording, match in zip(recordings, matches, strict=True):
         top = picture.recording(recording, match, top)
-    canvas.save(file)
+    canvas.save(file, format="PNG")
 
 
 class _Picture:

@@ -66,7 +66,7 @@ def draw_tradeoff(tuning: Tuning, file: Path) -> None:
         text = f"{name}: F1 {tally.f1_at(0.5):.2f}"
         draw.text((key_x + 20, 48), text, INK, font(15))
         key_x += 44 + draw.textlength(text, font(15))
-    canvas.save(file)
+    canvas.save(file, format="PNG")
 
 
 def _draw_axes(draw: ImageDraw.ImageDraw, reach: float) -> None:
