@@ -90,8 +90,9 @@ def test_200_events_arrive_in_order(tmp_path, answer):
     assert len(keys) > 200 and len(set(keys)) == 200  # those sent again have the same key
 
 
-def test_a_body_that_comes_slowly_is_not_waited_for(tmp_path):
-    with WebhookServer(lambda number: "slowly") as server:
+@pytest.mark.parametrize("body", ["slowly", "half"])
+def test_a_body_that_does_not_come_is_not_waited_for(tmp_path, body):
+    with WebhookServer(lambda number: body) as server:
         with spooled(tmp_path / "spool.db", server.url, timeout_s=300) as sink:
             for event in many(2):
                 sink(event)

@@ -6,7 +6,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class WebhookServer:
-    """answer(number) -> status, "never" or "slowly"; number counts the requests from 0.
+    """answer(number) -> status, "never", "slowly" or "half" (no body); number counts the requests
+    from 0.
 
     certificate: its file and that of its key, for https.
     requests: the headers and the body of each. taken: those that were answered with 200.
@@ -46,16 +47,21 @@ class WebhookServer:
             self._over.wait(30)
             handler.close_connection = True
             return
-        status = 200 if answer == "slowly" else answer
+        cut = answer in ("slowly", "half")
+        status = 200 if cut else answer
         if status == 200:
             self.taken.append(request)
         handler.send_response(status)
-        handler.send_header("Content-Length", "1000" if answer == "slowly" else "2")
+        handler.send_header("Content-Length", "1000" if cut else "2")
         handler.end_headers()
-        if answer != "slowly":
+        if not cut:
             handler.wfile.write(b"ok")
             return
         handler.close_connection = True
+        handler.wfile.flush()
+        if answer == "half":
+            self._over.wait()
+            return
         for _ in range(1000):
             try:
                 handler.wfile.write(b"x")

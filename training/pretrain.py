@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import json
-import logging
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -32,8 +31,6 @@ from training.state import read_state, save_state
 from training.teacher import TEACHER_FEATURES
 from training.views import ShowProgress, Views, find_videos, prepare_views
 from training.weights import TrainedAs, save_weights
-
-log = logging.getLogger(__name__)
 
 STATE_FILE, LOG_FILE = "pretrain-state.pt", "pretrain-log.csv"
 WEIGHT_DECAY = 0.05

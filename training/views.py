@@ -77,7 +77,7 @@ def prepare_views(
     facts += [options.frames, options.views, options.image_size, options.seed]
     key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
     crops, video_ids, features = (out / f"{key}.{n}.npy" for n in ("views", "videos", "targets"))
-    if not features.exists():
+    if not (features.exists() and video_ids.exists()):
         cut = _cut_views(videos, options, lambda items: show_progress(items, "decoding"))
         together = np.concatenate(cut)
         np.save(crops, together)

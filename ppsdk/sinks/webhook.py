@@ -75,6 +75,8 @@ class Webhook:
 
     def _post(self, body: bytes, headers: dict[str, str]) -> int:
         with self._client.stream("POST", self._url, content=body, headers=headers) as answer:
+            # Of its next read, too: an answer may stop behind its headers.
+            answer.request.extensions["timeout"]["read"] = _ANSWER_S
             seen, until_s = 0, time.monotonic() + _ANSWER_S
             try:
                 for chunk in answer.iter_raw():
