@@ -109,7 +109,7 @@ def rebuild(out: Path) -> dict[str, Any]:
     shutil.rmtree(int8, ignore_errors=True)
     files = ClipFiles(out / "scenes" / MANIFEST)
     done = quantize_with_files(fp32, files, int8, QuantizeOptions(force=True), progress=_progress)
-    scores = {name: measure(folder) for name, folder in (("FP32", fp32), ("INT8", int8))}
+    scores = {name: measure(folder, UNSEEN) for name, folder in (("FP32", fp32), ("INT8", int8))}
     said = f"{SCENES - HELD_OUT} rendered work-cell scenes, python -m training.demo_model"
     trained_as = TrainedAs(
         trained.labels, ACTIONS.length_s, ACTIONS.stride_s, said, image_size=ACTIONS.image_size
@@ -144,7 +144,7 @@ def model_card(held_out_top1: float, scores: dict[str, Scores], *, recipe: str) 
     )
 
 
-def measure(model_dir: Path, seeds: range = UNSEEN, length_s: float = 60.0) -> Scores:
+def measure(model_dir: Path, seeds: range, length_s: float = 60.0) -> Scores:
     """On the scenes that `ppsdk demo --seed` shows."""
     results = []
     with Recognizer(model_dir) as recognizer, tempfile.TemporaryDirectory() as folder:

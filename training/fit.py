@@ -18,8 +18,9 @@ from training.device import best_device, to_network
 from training.epoch import train_epoch
 from training.head import fit_head
 from training.learners import STATE_FILE, EpochLog, Learners, MakePeer, begin, resume, save
-from training.network import PPTSMv2
+from training.network import Linear, PPTSMv2
 from training.recipe import Recipe
+from training.start import taught_layer
 
 Progress = Callable[[Iterable[int]], Iterable[int]]
 SAVE_EVERY_S = 15.0  # what a kill costs at most; short epochs would do little else than save
@@ -60,7 +61,7 @@ def fit(
     learners = begin(num_classes, recipe, init, make_peer, device)
     resume(learners, recipe, num_classes, out / STATE_FILE)
     if recipe.head_first and not learners.history:
-        _fit_heads(learners, train, recipe)
+        _fit_heads(learners, train, recipe, taught_layer(init))
     label_ids = np.array([clip.label_id for clip in held_out for _ in clip.centres])
     saved_at, saved = time.monotonic(), len(learners.history)
     for epoch in progress(range(len(learners.history), recipe.epochs)):
@@ -96,9 +97,11 @@ def predict(network: PPTSMv2, clips: list[CachedClip], batch_size: int) -> NDArr
     return np.concatenate(rows)
 
 
-def _fit_heads(learners: Learners, clips: list[CachedClip], recipe: Recipe) -> None:
+def _fit_heads(
+    learners: Learners, clips: list[CachedClip], recipe: Recipe, taught: Linear | None
+) -> None:
     for network in learners.networks:
         if isinstance(network, PPTSMv2):
-            fit_head(network, clips, recipe)
+            fit_head(network, clips, recipe, taught=taught)
     if learners.average is not None:
         learners.average.load_state_dict(learners.student.state_dict())

@@ -16,7 +16,7 @@ from torch import Tensor
 from training.augment import augment
 from training.cache import CachedClip
 from training.device import to_network
-from training.network import PPTSMv2
+from training.network import Linear, PPTSMv2
 from training.recipe import Recipe
 
 VIEWS = 4  # of each clip
@@ -24,19 +24,30 @@ VIEWS = 4  # of each clip
 WEIGHT_COST = 0.3
 
 
-def fit_head(network: PPTSMv2, clips: list[CachedClip], recipe: Recipe) -> None:
+def fit_head(
+    network: PPTSMv2, clips: list[CachedClip], recipe: Recipe, *, taught: Linear | None = None
+) -> None:
     """Replace the weights of network.fc by those of a logistic regression on VIEWS draws of each
     clip, with the network as inference has it.
+
+    taught: what tells the teacher's features from the network's (`start.taught_layer`): the
+    regression is then on those. It stays one linear layer, but directions in which the network
+    varies and the teacher does not are not mistaken for signs of a class.
     """
     features, label_ids = _features(network, clips, recipe)
+    if taught is not None:
+        features = taught.to(features.device)(features).detach()
     mean, deviation = features.mean(0), features.std(0)
     # One that hardly ever moves is not to be heard as loud as the others.
     deviation = (deviation + 0.01 * deviation.mean()).clamp(min=1e-12)
     weight, bias = _regress((features - mean) / deviation, label_ids, network.options.num_classes)
     weight = weight / deviation[:, None]
+    bias = bias - mean @ weight
     with torch.no_grad():
+        if taught is not None:
+            weight, bias = taught.weight @ weight, bias + taught.bias @ weight
         network.fc.weight.copy_(weight)
-        network.fc.bias.copy_(bias - mean @ weight)
+        network.fc.bias.copy_(bias)
 
 
 @torch.no_grad()

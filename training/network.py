@@ -101,19 +101,32 @@ class PPTSMv2(nn.Module):
 
     def frame_features(self, clips: Tensor) -> Tensor:
         """(N, num_segments, 3, H, W) -> (N, num_segments, 1280)."""
+        return self.pooled(self.stage_maps(clips)[-1])
+
+    def stage_maps(self, clips: Tensor) -> list[Tensor]:
+        """(N, num_segments, 3, H, W) -> what each of the four stages gives, (N * num_segments, C, h,
+        w): C is 128, 256, 512, 1024, h and w are a quarter of the picture's, an eighth, and so on,
+        rounded up.
+        """
         segments = self.options.num_segments
         if clips.ndim != 5 or clips.shape[1:3] != (segments, 3):
             raise ValueError(f"clips are {tuple(clips.shape)}: must be (N, {segments}, 3, H, W)")
         x = self.stem(channels_last(clips.flatten(0, 1)))
+        maps = []
         for number, stage in enumerate(self.stages, start=1):
             if number == LTA_STAGE and self.options.lta:
                 x = self.global_attention(x)
             if number in self.options.shift_stages:
                 x = channels_last(temporal_shift(x, segments))
             x = stage(x)
-        x = F.relu(self.last_conv(x.mean((2, 3), keepdim=True)))
+            maps.append(x)
+        return maps
+
+    def pooled(self, last_map: Tensor) -> Tensor:
+        """What the last stage gives -> (N, num_segments, 1280), averaged over the picture."""
+        x = F.relu(self.last_conv(last_map.mean((2, 3), keepdim=True)))
         x = downscale_dropout(x.flatten(1), training=self.training and self.options.dropout)
-        return x.unflatten(0, (-1, segments))
+        return x.unflatten(0, (-1, self.options.num_segments))
 
 
 class ConvBN(nn.Module):

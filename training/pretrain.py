@@ -2,7 +2,8 @@
 
 SSLD (Cui et al., 2021) has a student learn the teacher's answers on pictures without labels. Here
 the student learns the teacher's pooled features, which say more than the scores of a thousand
-classes that are not the user's.
+classes that are not the user's, and, at the end of each of its stages, what the teacher sees where
+at that depth: of a few videos, the pooled features alone are learned by heart.
 """
 
 from __future__ import annotations
@@ -11,29 +12,31 @@ import csv
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from ppsdk.errors import ModelError
 from ppsdk.manifest import LabelledClip
 from training.device import ahead, best_device, to_network
+from training.frames import Frames, ShowProgress, find_videos, prepare_frames
+from training.lessons import Student, Teaching, difference
 from training.network import NetworkOptions, PPTSMv2
 from training.optimizer import learning_rate
 from training.pictures import draw_explained
 from training.pretrain_options import PretrainLog, PretrainOptions
 from training.state import read_state, save_state
-from training.teacher import TEACHER_FEATURES
-from training.views import ShowProgress, Views, find_videos, prepare_views
+from training.teacher import TEACHER_FEATURES, imagenet_teacher
 from training.weights import TrainedAs, save_weights
 
 STATE_FILE, LOG_FILE = "pretrain-state.pt", "pretrain-log.csv"
 WEIGHT_DECAY = 0.05
+MOST_GRADIENT = 5.0  # its norm: the first steps of a network without shortcuts are wild
 HELD_OUT_SHARE = 16  # one group of videos of so many is only looked at
 ASKED_FRAMES = 256  # of those learned from, after each epoch
 
@@ -68,20 +71,20 @@ def pretrain(
     """
     videos = find_videos(data)
     out.mkdir(parents=True, exist_ok=True)
-    views = prepare_views(videos, options, out, show_progress)
-    held_out = hold_out(videos)[views.video_ids]
+    frames = prepare_frames(videos, options, out, show_progress)
+    held_out = hold_out(videos)[frames.video_ids]
     student, history = _learn(
-        views, held_out, options, out, lambda items: show_progress(items, "training")
+        frames, held_out, options, out, lambda items: show_progress(items, "training")
     )
     draw_explained(history, out / "curves.png")
     said = (
-        f"teacher's features of {np.sum(~held_out)} frames of {data.name}, "
+        f"what the teacher sees in {np.sum(~held_out)} frames of {data.name}, "
         f"{json.dumps(asdict(options))}"
     )
     trained_as = TrainedAs((), 2.0, 0.5, said, image_size=options.image_size)
     # No parameter of it has to do with time: it is saved as a network of any clips.
     network = PPTSMv2(NetworkOptions(TEACHER_FEATURES, lta=False))
-    network.load_state_dict(student.state_dict())
+    network.load_state_dict(student.network.state_dict())
     save_weights(network, out / "backbone.safetensors", trained_as)
     last = history[-1]
     return Pretrained(out / "backbone.safetensors", last.explained, last.explained_held_out)
@@ -97,45 +100,44 @@ def hold_out(videos: list[LabelledClip]) -> NDArray[np.bool_]:
     return np.isin(groups, chosen)
 
 
-def explained(seen: NDArray[np.float32], features: NDArray[np.float32]) -> float:
-    """R2 of all features together: 1 - sum (seen - features)^2 / sum (features - their mean)^2.
+def explained(
+    seen: NDArray[np.float32], features: NDArray[np.float32], *, known_mean: NDArray[np.float32]
+) -> float:
+    """Out-of-sample R2 of all features together: 1 - sum (seen - features)^2 / sum (features -
+    known_mean)^2, 0 for a student that says the mean of the frames that were learned from.
 
-    seen, features: float32 (frames, 1280).
+    seen, features: float32 (frames, 1280). known_mean: float32 (1280,).
     """
-    spread = np.square(features - features.mean(0)).sum()
+    spread = np.square(features - known_mean).sum()
     return float(1 - np.square(seen - features).sum() / spread)
 
 
 def _learn(
-    views: Views,
+    frames: Frames,
     held_out: NDArray[np.bool_],
     options: PretrainOptions,
     out: Path,
     progress: Callable[[Iterable[int]], Iterable[int]],
-) -> tuple[PPTSMv2, list[PretrainLog]]:
+) -> tuple[Student, list[PretrainLog]]:
     torch.manual_seed(options.seed)
     device = best_device()
-    # One frame is a clip of one segment: there is nothing to shift and nothing to attend to.
-    options_of_frames = NetworkOptions(
-        TEACHER_FEATURES, num_segments=1, lta=False, shift_stages=(), dropout=False
-    )
-    student = PPTSMv2(options_of_frames).to(device)
+    student = Student().to(device)
     optimizer = torch.optim.AdamW(student.parameters(), lr=0.0, weight_decay=WEIGHT_DECAY)
     asked = asdict(options) | {"held_out_share": HELD_OUT_SHARE}
     history = _resume(student, optimizer, asked, out / STATE_FILE)
     learned, unseen = np.flatnonzero(~held_out), np.flatnonzero(held_out)
     some = learned[np.unique(np.linspace(0, len(learned) - 1, ASKED_FRAMES).round().astype(int))]
+    drawn = frames.draw(some, np.random.default_rng(options.seed))
+    teaching = Teaching(imagenet_teacher().to(device), to_network(drawn, device))
+    told = [_features(teaching, frames, ids, options) for ids in (some, unseen)]
     for epoch in progress(range(len(history), options.epochs)):
-        loss = _train_epoch(student, optimizer, views, learned, options, epoch)
-        history.append(
-            PretrainLog(
-                epoch + 1,
-                loss,
-                _explained(student, views, some, options),
-                # A single frame has no spread.
-                _explained(student, views, unseen, options) if len(unseen) > 1 else None,
-            )
-        )
+        loss = _train_epoch(student, teaching, optimizer, frames, learned, options, epoch)
+        student.eval()
+        seen = [_features(student, frames, ids, options) for ids in (some, unseen)]
+        mean = told[0].mean(0)
+        of_learned = explained(seen[0], told[0], known_mean=mean)
+        of_unseen = explained(seen[1], told[1], known_mean=mean) if len(unseen) else None
+        history.append(PretrainLog(epoch + 1, loss, of_learned, of_unseen))
         content: dict[str, Any] = {
             "student": student.state_dict(),
             "optimizer": optimizer.state_dict(),
@@ -147,24 +149,23 @@ def _learn(
 
 
 def _train_epoch(
-    student: PPTSMv2,
+    student: Student,
+    teaching: Teaching,
     optimizer: torch.optim.AdamW,
-    views: Views,
+    frames: Frames,
     learned: NDArray[np.int64],
     options: PretrainOptions,
     epoch: int,
 ) -> float:
-    """The mean loss. Each epoch shows another view of every frame, until all have been shown."""
+    """The mean loss of the features. Each epoch shows another crop of every frame."""
     device = best_device()
     rng = np.random.default_rng([options.seed, epoch])
     torch.manual_seed(int(rng.integers(2**62)))
     student.train()
     steps = max(1, len(learned) // options.batch_size)
     batches = np.array_split(rng.permutation(learned), steps)
-    view = epoch % options.views
-    pictures = ahead(views.crops[:, view].__getitem__, batches)
     losses = []
-    for i, (batch, crops) in enumerate(zip(batches, pictures, strict=True)):
+    for i, crops in enumerate(ahead(partial(frames.draw, rng=rng), batches)):
         rate = learning_rate(
             epoch * steps + i,
             peak=options.peak_rate * options.batch_size / 64,
@@ -173,33 +174,36 @@ def _train_epoch(
         )
         for group in optimizer.param_groups:
             group["lr"] = rate
+        pictures = to_network(crops, device)
         with torch.autocast(device.type, torch.bfloat16, enabled=options.bf16):
-            seen = student(to_network(crops, device)[:, None]).float()
-        features = torch.from_numpy(views.features[batch, view]).to(device)
-        losses.append(_step(optimizer, seen, features))
+            told = student(pictures)
+        losses.append(_step(student, optimizer, difference(told, teaching(pictures))))
     return float(np.mean(losses))
 
 
-def _step(optimizer: torch.optim.AdamW, seen: Tensor, features: Tensor) -> float:
-    loss = F.mse_loss(seen, features)
+def _step(
+    student: Student, optimizer: torch.optim.AdamW, differences: tuple[Tensor, Tensor]
+) -> float:
+    of_features, of_maps = differences
+    loss = of_features + of_maps
     if not torch.isfinite(loss):
         raise ModelError("pretraining diverged: lower peak_rate")
     optimizer.zero_grad()
     loss.backward()
+    nn.utils.clip_grad_norm_(student.parameters(), MOST_GRADIENT)
     optimizer.step()
-    return loss.item()
+    return of_features.item()
 
 
 @torch.no_grad()
-def _explained(
-    student: PPTSMv2, views: Views, frames: NDArray[np.int64], options: PretrainOptions
-) -> float:
-    """Of their first views."""
+def _features(
+    seer: Student | Teaching, frames: Frames, ids: NDArray[np.int64], options: PretrainOptions
+) -> NDArray[np.float32]:
+    """float32 (frames, 1280), of what inference would see."""
     device = best_device()
-    student.eval()
-    batches = np.array_split(frames, -(-len(frames) // options.batch_size))
-    seen = [student(to_network(views.crops[b, 0], device)[:, None]).cpu().numpy() for b in batches]
-    return explained(np.concatenate(seen), views.features[frames, 0])
+    batches = np.array_split(ids, -(-len(ids) // options.batch_size)) if len(ids) else []
+    seen = [seer(to_network(frames.centres(b), device)).features.cpu().numpy() for b in batches]
+    return np.concatenate(seen) if seen else np.empty((0, TEACHER_FEATURES), np.float32)
 
 
 def _write_log(history: list[PretrainLog], file: Path) -> None:
@@ -210,7 +214,7 @@ def _write_log(history: list[PretrainLog], file: Path) -> None:
 
 
 def _resume(
-    student: PPTSMv2, optimizer: torch.optim.AdamW, asked: dict[str, Any], file: Path
+    student: Student, optimizer: torch.optim.AdamW, asked: dict[str, Any], file: Path
 ) -> list[PretrainLog]:
     """The epochs that are done."""
     content = read_state(file, asked)

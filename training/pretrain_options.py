@@ -9,22 +9,21 @@ from ppsdk.errors import ModelError
 
 @dataclass(frozen=True)
 class PretrainOptions:
-    """frames: how many, spread over all videos. views: crops of each, which the teacher is shown
-    once; epochs go round them. peak_rate: AdamW's learning rate for a batch of 64, for a loss
-    whose gradients are far smaller than those of labels. bf16: autocast.
+    """frames: how many, spread over all videos. epochs: each shows another crop of all of them.
+    batch_size: of frames; small ones make many steps of few frames. peak_rate: AdamW's learning rate
+    for a batch of 64. bf16: autocast.
     """
 
     frames: int = 5000
-    views: int = 4
     epochs: int = 12
-    batch_size: int = 64
-    peak_rate: float = 1e-3
+    batch_size: int = 32
+    peak_rate: float = 1.5e-3
     image_size: int = 112
     bf16: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("frames", "views", "epochs", "peak_rate"):
+        for name in ("frames", "epochs", "peak_rate"):
             if getattr(self, name) <= 0:
                 raise ModelError(f"{name} is {getattr(self, name)}: must be more than 0")
         if self.batch_size < 2 or self.image_size < 32:
@@ -34,7 +33,7 @@ class PretrainOptions:
 @dataclass(frozen=True)
 class PretrainLog:
     """One row of pretrain-log.csv. loss: mean squared difference to the teacher's features, which
-    have a mean square of 1. explained: see `training.pretrain.Pretrained`.
+    have a mean square of about 1. explained: see `training.pretrain.Pretrained`.
     """
 
     epoch: int

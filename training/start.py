@@ -6,8 +6,9 @@ import logging
 from pathlib import Path
 
 from ppsdk.errors import ModelError
-from training.network import NetworkOptions, PPTSMv2, load_network
+from training.network import Linear, NetworkOptions, PPTSMv2, load_network
 from training.recipe import Recipe
+from training.teacher import TEACHER_FEATURES
 
 log = logging.getLogger(__name__)
 
@@ -39,3 +40,13 @@ def start_from(network: PPTSMv2, weights: Path) -> None:
     network.load_state_dict({k: own[k] if k in fresh else given[k] for k in own})
     if network.options.lta and not any(name.startswith("global_attention.") for name in given):
         network.expect_gate(NEW_GATE)
+
+
+def taught_layer(init: Path | None) -> Linear | None:
+    """Of a backbone from `ppsdk pretrain`, the layer that tells the teacher's features; None of other
+    weights.
+    """
+    if init is None:
+        return None
+    given = load_network(init)
+    return given.fc if given.options.num_classes == TEACHER_FEATURES else None

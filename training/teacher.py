@@ -32,6 +32,8 @@ _STAGES = (
     (6, 192, 4, 2, 5),
     (6, 320, 1, 1, 3),
 )
+# The last blocks before the picture is halved, and the last of all, and their channels.
+MAPS_AFTER, MAP_CHANNELS = (2, 4, 10, 15), (24, 40, 112, 320)
 SHIFT_SHARE = 8  # an eighth of the channels each way (Lin et al., TSM)
 
 
@@ -64,10 +66,23 @@ class EfficientNetLite0(nn.Module):
 
     def features(self, frames: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, 1280), averaged over the picture."""
+        return self.pooled(self.maps(frames)[-1])
+
+    def maps(self, frames: Tensor) -> list[Tensor]:
+        """(N, 3, H, W) -> what it sees where, four times: (N, C, h, w) with C of MAP_CHANNELS, h and
+        w as `PPTSMv2.stage_maps` has them.
+        """
         x = F.relu6(self._bn0(self._conv_stem(_to_its_range(frames))))
-        for block in self._blocks:
+        maps = []
+        for number, block in enumerate(self._blocks):
             x = block(x)
-        x = F.relu6(self._bn1(self._conv_head(x)))
+            if number in MAPS_AFTER:
+                maps.append(x)
+        return maps
+
+    def pooled(self, last_map: Tensor) -> Tensor:
+        """The last of its maps -> (N, 1280)."""
+        x = F.relu6(self._bn1(self._conv_head(last_map)))
         return x.mean((2, 3))
 
 

@@ -116,22 +116,14 @@ class Asker(nn.Module):
         self.before, self.after = (nn.Conv2d(fold, len(THINGS), 1) for _ in range(2))
         self._fold = fold
         self.late = nn.Conv2d(512, len(THINGS) + len(ASKED), 1)
-        self._seen: dict[int, Tensor] = {}
-        for stage in (EARLY_STAGE, LATE_STAGE):
-            network.stages[stage - 1].register_forward_hook(self._keep(stage))
 
     def forward(self, clips: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
-        by_frame = self.network.frame_logits(clips).flatten(0, 1)
-        early, fold = self._seen[EARLY_STAGE], self._fold
+        seen = self.network.stage_maps(clips)
+        by_frame = self.network.fc(self.network.pooled(seen[-1])).flatten(0, 1)
+        early, fold = seen[EARLY_STAGE - 1], self._fold
         maps = [self.early(early), self.before(early[:, :fold])]
         maps.append(self.after(early[:, fold : 2 * fold]))
-        return maps, self.late(self._seen[LATE_STAGE]), by_frame
-
-    def _keep(self, stage: int) -> Callable[..., None]:
-        def keep(module: nn.Module, given: Any, features: Tensor) -> None:
-            self._seen[stage] = features
-
-        return keep
+        return maps, self.late(seen[LATE_STAGE - 1]), by_frame
 
 
 def _truth(scene: Scene, pts_s: NDArray[np.float64], segment_s: float) -> Truth:
