@@ -17,7 +17,7 @@ from training.network import load_network  # noqa: E402
 
 @pytest.mark.slow
 def test_the_bundled_folder_is_made_from_nothing(tmp_path, monkeypatch):
-    """All its stages, one into the other, with a few scenes and pictures too small to learn much."""
+    """All its stages, one into the other, with a few scenes and pictures too small to learn of."""
     for module in (work_cell, demo_model):
         monkeypatch.setattr(module, "SCENES", 6)
         monkeypatch.setattr(module, "HELD_OUT", 2)

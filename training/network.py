@@ -104,9 +104,9 @@ class PPTSMv2(nn.Module):
         return self.pooled(self.stage_maps(clips)[-1])
 
     def stage_maps(self, clips: Tensor) -> list[Tensor]:
-        """(N, num_segments, 3, H, W) -> what each of the four stages gives, (N * num_segments, C, h,
-        w): C is 128, 256, 512, 1024, h and w are a quarter of the picture's, an eighth, and so on,
-        rounded up.
+        """(N, num_segments, 3, H, W) -> what each of the four stages gives, (N * num_segments, C,
+        h, w): C is 128, 256, 512, 1024, h and w are a quarter of the picture's, an eighth, and so
+        on, rounded up.
         """
         segments = self.options.num_segments
         if clips.ndim != 5 or clips.shape[1:3] != (segments, 3):

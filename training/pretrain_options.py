@@ -10,8 +10,8 @@ from ppsdk.errors import ModelError
 @dataclass(frozen=True)
 class PretrainOptions:
     """frames: how many, spread over all videos. epochs: each shows another crop of all of them.
-    batch_size: of frames; small ones make many steps of few frames. peak_rate: AdamW's learning rate
-    for a batch of 64. bf16: autocast.
+    batch_size: of frames; small ones make many steps of few frames. peak_rate: AdamW's learning
+    rate for a batch of 64. bf16: autocast.
     """
 
     frames: int = 5000

@@ -43,8 +43,8 @@ def start_from(network: PPTSMv2, weights: Path) -> None:
 
 
 def taught_layer(init: Path | None) -> Linear | None:
-    """Of a backbone from `ppsdk pretrain`, the layer that tells the teacher's features; None of other
-    weights.
+    """Of a backbone from `ppsdk pretrain`, the layer that tells the teacher's features; None of
+    other weights.
     """
     if init is None:
         return None

@@ -69,8 +69,8 @@ class EfficientNetLite0(nn.Module):
         return self.pooled(self.maps(frames)[-1])
 
     def maps(self, frames: Tensor) -> list[Tensor]:
-        """(N, 3, H, W) -> what it sees where, four times: (N, C, h, w) with C of MAP_CHANNELS, h and
-        w as `PPTSMv2.stage_maps` has them.
+        """(N, 3, H, W) -> what it sees where, four times: (N, C, h, w) with C of MAP_CHANNELS, h
+        and w as `PPTSMv2.stage_maps` has them.
         """
         x = F.relu6(self._bn0(self._conv_stem(_to_its_range(frames))))
         maps = []
