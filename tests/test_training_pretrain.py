@@ -95,6 +95,13 @@ def test_lessons_are_in_units_of_how_much_they_vary():
     assert told.features.shape == lesson.features.shape
 
 
+def test_frames_that_look_the_same_teach_nothing(videos, tmp_path):
+    (tmp_path / "one").mkdir()
+    shutil.copy(videos / "base_64.mp4", tmp_path / "one")
+    with pytest.raises(VideoError, match=r"all look the same \(1 looked at\)"):
+        pretrain(tmp_path / "one", tmp_path, PretrainOptions(frames=1, image_size=32))
+
+
 def test_a_student_learns_a_lesson():
     """The same one again and again; one that says the mean of all lacks 1, and 1 at each stage."""
     torch.manual_seed(0)
@@ -165,6 +172,12 @@ def test_pretraining_writes_a_backbone_to_train_from(videos, tmp_path):
     torch.manual_seed(SMALL.seed)
     assert not np.allclose(Student().network.stem[0].conv.weight.detach().numpy(), stem, atol=1e-3)
     assert torch.equal(network.fc.weight, fresh)
+    # What was learned of these videos is not taken for what would be of others.
+    more = tmp_path / "more"
+    shutil.copytree(videos, more)
+    shutil.copy(videos / "gray.mp4", more / "again.mp4")
+    with pytest.raises(ModelError, match=r"of another recipe or data \(videos was"):
+        pretrain(more, tmp_path, SMALL)
 
 
 @pytest.mark.slow

@@ -213,9 +213,23 @@ def test_a_folder_of_another_recipe_is_not_gone_on_with(few, tmp_path):
     train(few, tmp_path / "out", tiny(epochs=1, num_segments=4))
     with pytest.raises(ModelError, match="state.pt: is of another recipe or data"):
         train(few, tmp_path / "out", tiny(epochs=2, num_segments=4))
+    with pytest.raises(ModelError, match="init was '', is '"):
+        weights = tmp_path / "out" / "last.safetensors"
+        train(few, tmp_path / "out", tiny(epochs=1, num_segments=4), init=weights)
     (tmp_path / "out" / "state.pt").write_bytes(b"junk")
     with pytest.raises(ModelError, match="state.pt: cannot go on from it"):
         train(few, tmp_path / "out", tiny(epochs=1, num_segments=4))
+
+
+def test_a_folder_of_other_clips_is_not_gone_on_with(few, tmp_path):
+    """What was learned of ten clips was told as if it had been of eleven."""
+    train(few, tmp_path / "out", tiny(epochs=1, num_segments=4))
+    more = tmp_path / "more"
+    shutil.copytree(few, more)
+    clip = next(more.rglob("*.mp4"))
+    shutil.copy(clip, clip.with_stem("zz"))
+    with pytest.raises(ModelError, match="of another recipe or data .*clips was '"):
+        train(more, tmp_path / "out", tiny(epochs=1, num_segments=4))
 
 
 def test_cached_crops_are_those_of_inference(few, tmp_path):

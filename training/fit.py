@@ -17,7 +17,16 @@ from training.cache import CachedClip
 from training.device import best_device, to_network
 from training.epoch import train_epoch
 from training.head import fit_head
-from training.learners import STATE_FILE, EpochLog, Learners, MakePeer, begin, resume, save
+from training.learners import (
+    STATE_FILE,
+    EpochLog,
+    Learners,
+    MakePeer,
+    asked_for,
+    begin,
+    resume,
+    save,
+)
 from training.network import Linear, PPTSMv2
 from training.recipe import Recipe
 from training.start import taught_layer
@@ -59,7 +68,8 @@ def fit(
     """
     device = best_device()
     learners = begin(num_classes, recipe, init, make_peer, device)
-    resume(learners, recipe, num_classes, out / STATE_FILE)
+    asked = asked_for(train, held_out, num_classes, recipe, init)
+    resume(learners, asked, out / STATE_FILE)
     if recipe.head_first and not learners.history:
         _fit_heads(learners, train, recipe, taught_layer(init))
     label_ids = np.array([clip.label_id for clip in held_out for _ in clip.centres])
@@ -73,7 +83,7 @@ def fit(
         if top1 >= learners.best_top1:
             learners.best_top1, learners.best = top1, copy.deepcopy(learners.shown.state_dict())
         if time.monotonic() - saved_at >= SAVE_EVERY_S or epoch + 1 == recipe.epochs:
-            save(learners, recipe, num_classes, out, saved)
+            save(learners, asked, out, saved)
             saved_at, saved = time.monotonic(), epoch + 1
     last = copy.deepcopy(learners.shown).eval()
     best = copy.deepcopy(last)

@@ -58,7 +58,8 @@ def find_videos(data: Path) -> list[LabelledClip]:
 class Frames:
     """pixels: uint8, of all frames one behind the other, each scaled for the model. starts: int64
     (frames,), where each begins. shapes: int64 (frames, 2), heights and widths. video_ids: int64
-    (frames,), which of the videos each is of. image_size: of the crops.
+    (frames,), which of the videos each is of. image_size: of the crops. key: tells these frames
+    from those of other files.
     """
 
     pixels: NDArray[np.uint8]
@@ -66,6 +67,7 @@ class Frames:
     shapes: NDArray[np.int64]
     video_ids: NDArray[np.int64]
     image_size: int
+    key: str
 
     def centres(self, ids: NDArray[np.int64]) -> Image:
         """uint8 (n, S, S, 3): what inference would see."""
@@ -103,7 +105,7 @@ def prepare_frames(
         shapes, video_ids = known["shapes"], known["video_ids"]
     sizes = 3 * shapes.prod(1)
     mapped = np.memmap(pixels, np.uint8, "r", shape=(int(sizes.sum()),))
-    return Frames(mapped, sizes.cumsum() - sizes, shapes, video_ids, options.image_size)
+    return Frames(mapped, sizes.cumsum() - sizes, shapes, video_ids, options.image_size, key)
 
 
 def _store(decoded: Iterable[list[Image]], pixels: Path, about: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,7 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
+from converters.checkpoint import read_checkpoint
 from ppsdk.errors import ModelError
+from training.cache import CachedClip
 from training.network import PPTSMv2
 from training.optimizer import make_optimizer
 from training.recipe import Recipe
@@ -82,7 +85,39 @@ def begin(
     return Learners(student, networks, optimizers, average, student.state_dict())
 
 
-def save(learners: Learners, recipe: Recipe, num_classes: int, out: Path, saved: int) -> None:
+def asked_for(
+    train: list[CachedClip],
+    held_out: list[CachedClip],
+    num_classes: int,
+    recipe: Recipe,
+    init: Path | None,
+) -> dict[str, Any]:
+    """What a state must have been made with to go on from: the recipe, the clips, the weights."""
+    given = "" if init is None else _digest_of(init)
+    clips = {"clips": _told_apart(train), "held-out clips": _told_apart(held_out)}
+    return {**asdict(recipe), "num_classes": num_classes, **clips, "init": given}
+
+
+def _digest_of(weights: Path) -> str:
+    """Of its arrays: metadata of the same weights is written in another order now and then."""
+    digest = hashlib.sha256()
+    for name, array in sorted(read_checkpoint(weights).arrays.items()):
+        digest.update(name.encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()[:12]
+
+
+def _told_apart(clips: list[CachedClip]) -> str:
+    """Their number, and a digest of labels, times and first pictures."""
+    digest = hashlib.sha256()
+    for clip in clips:
+        digest.update(str(clip.label_id).encode())
+        for array in (clip.pts_s, clip.centres, clip.frames[:1]):
+            digest.update(array.tobytes())
+    return f"{len(clips)}, {digest.hexdigest()[:12]}"
+
+
+def save(learners: Learners, asked: dict[str, Any], out: Path, saved: int) -> None:
     """saved: epochs that are in the logs."""
     rows = [asdict(row) for row in learners.history]
     _write_logs(rows, out, saved)
@@ -94,11 +129,7 @@ def save(learners: Learners, recipe: Recipe, num_classes: int, out: Path, saved:
         "best_top1": learners.best_top1,
         "history": rows,
     }
-    save_state(out / STATE_FILE, _asked(recipe, num_classes), content)
-
-
-def _asked(recipe: Recipe, num_classes: int) -> dict[str, Any]:
-    return {**asdict(recipe), "num_classes": num_classes}
+    save_state(out / STATE_FILE, asked, content)
 
 
 def _write_logs(rows: list[dict[str, Any]], out: Path, saved: int) -> None:
@@ -113,8 +144,8 @@ def _write_logs(rows: list[dict[str, Any]], out: Path, saved: int) -> None:
                 board.add_scalar(name, row[name], row["epoch"])
 
 
-def resume(learners: Learners, recipe: Recipe, num_classes: int, file: Path) -> None:
-    content = read_state(file, _asked(recipe, num_classes))
+def resume(learners: Learners, asked: dict[str, Any], file: Path) -> None:
+    content = read_state(file, asked)
     if content is None:
         return
     for network, values in zip(learners.networks, content["networks"], strict=True):

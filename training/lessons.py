@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ppsdk import VideoError
 from training.network import NetworkOptions, PPTSMv2
 from training.teacher import MAP_CHANNELS, TEACHER_FEATURES, EfficientNetLite0
 
@@ -56,12 +57,16 @@ class Teaching:
     """The teacher's lessons, in units of how much they vary among some frames."""
 
     def __init__(self, teacher: EfficientNetLite0, frames: Tensor) -> None:
-        """frames: normalised float32 (N, 3, H, W), to measure by."""
+        """frames: normalised float32 (N, 3, H, W), to measure by. VideoError where all of them look
+        the same to the teacher.
+        """
         self._teacher = teacher
         parts = [self._see(part) for part in frames.split(AT_ONCE)]
         features = torch.cat([part.features for part in parts])
         self._mean = features.mean(0)
         self._deviation = (features - self._mean).square().mean().sqrt()
+        if not self._deviation > 0:
+            raise VideoError(f"frames to learn from all look the same ({len(frames)} looked at)")
         self._units = []
         for of_stage in zip(*(part.maps for part in parts), strict=True):
             mean = torch.cat(of_stage).mean((0, 2, 3), keepdim=True)

@@ -123,7 +123,7 @@ def _learn(
     device = best_device()
     student = Student().to(device)
     optimizer = torch.optim.AdamW(student.parameters(), lr=0.0, weight_decay=WEIGHT_DECAY)
-    asked = asdict(options) | {"held_out_share": HELD_OUT_SHARE}
+    asked = asdict(options) | {"held_out_share": HELD_OUT_SHARE, "videos": frames.key}
     history = _resume(student, optimizer, asked, out / STATE_FILE)
     learned, unseen = np.flatnonzero(~held_out), np.flatnonzero(held_out)
     some = learned[np.unique(np.linspace(0, len(learned) - 1, ASKED_FRAMES).round().astype(int))]
