@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from training.learners import EpochLog
@@ -33,6 +34,7 @@ def draw_curves(history: tuple[EpochLog, ...], file: Path) -> None:
     accuracy.set(title=f"held-out top-1, best {100 * best.top1:.1f} %", xlabel="epoch")
     accuracy.set_ylim(0, 102)
     for axes in (losses, accuracy):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     _save(figure, file)
@@ -50,6 +52,7 @@ def draw_explained(history: list[PretrainLog], file: Path) -> None:
         axes.plot(epochs, unseen, color=ORANGE, ls="--", label="held out")
     axes.set(title="teacher's features explained, %", xlabel="epoch")
     axes.set_ylim(min(0, axes.get_ylim()[0]), 102)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
