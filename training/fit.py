@@ -17,19 +17,11 @@ from training.cache import CachedClip
 from training.device import best_device, to_network
 from training.epoch import train_epoch
 from training.head import fit_head
-from training.learners import (
-    STATE_FILE,
-    EpochLog,
-    Learners,
-    MakePeer,
-    asked_for,
-    begin,
-    resume,
-    save,
-)
+from training.learners import STATE_FILE, EpochLog, Learners, MakePeer, begin, resume, save
 from training.network import Linear, PPTSMv2
 from training.recipe import Recipe
 from training.start import taught_layer
+from training.state import asked_for
 
 Progress = Callable[[Iterable[int]], Iterable[int]]
 SAVE_EVERY_S = 15.0  # what a kill costs at most; short epochs would do little else than save

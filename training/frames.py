@@ -118,8 +118,6 @@ def _store(decoded: Iterable[list[Image]], pixels: Path, about: Path) -> None:
                 file.write(frame.tobytes())
                 shapes.append(frame.shape[:2])
                 video_ids.append(video_id)
-    if not shapes:
-        raise VideoError("no frame of any video decodes")
     temporary = about.with_name(f".{about.name}")
     np.savez(temporary, shapes=np.array(shapes), video_ids=np.array(video_ids))
     os.replace(temporary, about)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import csv
-import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,9 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from converters.checkpoint import read_checkpoint
 from ppsdk.errors import ModelError
-from training.cache import CachedClip
 from training.network import PPTSMv2
 from training.optimizer import make_optimizer
 from training.recipe import Recipe
@@ -83,38 +80,6 @@ def begin(
         for network in networks
     ]
     return Learners(student, networks, optimizers, average, student.state_dict())
-
-
-def asked_for(
-    train: list[CachedClip],
-    held_out: list[CachedClip],
-    num_classes: int,
-    recipe: Recipe,
-    init: Path | None,
-) -> dict[str, Any]:
-    """What a state must have been made with to go on from: the recipe, the clips, the weights."""
-    given = "" if init is None else _digest_of(init)
-    clips = {"clips": _told_apart(train), "held-out clips": _told_apart(held_out)}
-    return {**asdict(recipe), "num_classes": num_classes, **clips, "init": given}
-
-
-def _digest_of(weights: Path) -> str:
-    """Of its arrays: metadata of the same weights is written in another order now and then."""
-    digest = hashlib.sha256()
-    for name, array in sorted(read_checkpoint(weights).arrays.items()):
-        digest.update(name.encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()[:12]
-
-
-def _told_apart(clips: list[CachedClip]) -> str:
-    """Their number, and a digest of labels, times and first pictures."""
-    digest = hashlib.sha256()
-    for clip in clips:
-        digest.update(str(clip.label_id).encode())
-        for array in (clip.pts_s, clip.centres, clip.frames[:1]):
-            digest.update(array.tobytes())
-    return f"{len(clips)}, {digest.hexdigest()[:12]}"
 
 
 def save(learners: Learners, asked: dict[str, Any], out: Path, saved: int) -> None:

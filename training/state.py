@@ -2,13 +2,50 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from converters.checkpoint import read_checkpoint
 from ppsdk.errors import ModelError
+from training.cache import CachedClip
+from training.recipe import Recipe
+
+
+def asked_for(
+    train: list[CachedClip],
+    held_out: list[CachedClip],
+    num_classes: int,
+    recipe: Recipe,
+    init: Path | None,
+) -> dict[str, Any]:
+    """What a state must have been made with to go on from: the recipe, the clips, the weights."""
+    given = "" if init is None else _digest_of(init)
+    clips = {"clips": _told_apart(train), "held-out clips": _told_apart(held_out)}
+    return {**asdict(recipe), "num_classes": num_classes, **clips, "init": given}
+
+
+def _digest_of(weights: Path) -> str:
+    """Of its arrays: metadata of the same weights is written in another order now and then."""
+    digest = hashlib.sha256()
+    for name, array in sorted(read_checkpoint(weights).arrays.items()):
+        digest.update(name.encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()[:12]
+
+
+def _told_apart(clips: list[CachedClip]) -> str:
+    """Their number, and a digest of labels, times and first pictures."""
+    digest = hashlib.sha256()
+    for clip in clips:
+        digest.update(str(clip.label_id).encode())
+        for array in (clip.pts_s, clip.centres, clip.frames[:1]):
+            digest.update(array.tobytes())
+    return f"{len(clips)}, {digest.hexdigest()[:12]}"
 
 
 def save_state(file: Path, asked: dict[str, Any], content: dict[str, Any]) -> None:

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -33,7 +34,7 @@ from training.network import PPTSMv2
 from training.optimizer import learning_rate, make_optimizer, set_rate
 from training.recipe import Recipe
 from training.start import new_network
-from training.state import read_state, save_state
+from training.state import asked_for, read_state, save_state
 from training.weights import TrainedAs, save_weights
 
 log = logging.getLogger(__name__)
@@ -155,7 +156,8 @@ def _fit(
     asker = Asker(new_network(num_classes, recipe, init)).to(device)
     optimizer = make_optimizer(asker, weight_decay=recipe.weight_decay, kind=recipe.optimizer)
     steps = len(clips) // recipe.batch_size
-    done = _resume(asker, optimizer, recipe, out / STATE_FILE)
+    asked = asked_for(clips, [], num_classes, recipe, init)
+    done = _resume(asker, optimizer, asked, out / STATE_FILE)
     for epoch in progress(range(done, recipe.epochs)):
         rng = np.random.default_rng([recipe.seed, epoch])
         torch.manual_seed(int(rng.integers(2**62)))
@@ -184,7 +186,7 @@ def _fit(
                 log.info("epoch %d step %d: %s", epoch + 1, i + 1, (total / 50).round(3))
                 total[:] = 0
         content = {"asker": asker.state_dict(), "optimizer": optimizer.state_dict()}
-        save_state(out / STATE_FILE, asdict(recipe), {"epochs": epoch + 1, **content})
+        save_state(out / STATE_FILE, asked, {"epochs": epoch + 1, **content})
     return asker.cpu().eval()
 
 
@@ -278,9 +280,11 @@ def _inside(points: Tensor) -> Tensor:
     return ((points >= 0) & (points < 1)).all(-1).float()
 
 
-def _resume(asker: Asker, optimizer: torch.optim.Optimizer, recipe: Recipe, file: Path) -> int:
+def _resume(
+    asker: Asker, optimizer: torch.optim.Optimizer, asked: dict[str, Any], file: Path
+) -> int:
     """The epochs that are done."""
-    content = read_state(file, asdict(recipe))
+    content = read_state(file, asked)
     if content is None:
         return 0
     asker.load_state_dict(content["asker"])
