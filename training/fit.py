@@ -12,18 +12,21 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor
 
 from training.cache import CachedClip
 from training.device import best_device, to_network
 from training.epoch import train_epoch
 from training.head import fit_head
 from training.learners import STATE_FILE, EpochLog, Learners, MakePeer, begin, resume, save
-from training.network import Linear, PPTSMv2
+from training.motion import add_motion
+from training.network import PPTSMv2
 from training.recipe import Recipe
 from training.start import taught_layer
 from training.state import asked_for
 
 Progress = Callable[[Iterable[int]], Iterable[int]]
+SAMPLED = 8  # clips by which motion channels are chosen
 SAVE_EVERY_S = 15.0  # what a kill costs at most; short epochs would do little else than save
 
 
@@ -62,8 +65,8 @@ def fit(
     learners = begin(num_classes, recipe, init, make_peer, device)
     asked = asked_for(train, held_out, num_classes, recipe, init)
     resume(learners, asked, out / STATE_FILE)
-    if recipe.head_first and not learners.history:
-        _fit_heads(learners, train, recipe, taught_layer(init))
+    if not learners.history:
+        _prepare(learners, train, recipe, init)
     label_ids = np.array([clip.label_id for clip in held_out for _ in clip.centres])
     saved_at, saved = time.monotonic(), len(learners.history)
     for epoch in progress(range(len(learners.history), recipe.epochs)):
@@ -99,11 +102,23 @@ def predict(network: PPTSMv2, clips: list[CachedClip], batch_size: int) -> NDArr
     return np.concatenate(rows)
 
 
-def _fit_heads(
-    learners: Learners, clips: list[CachedClip], recipe: Recipe, taught: Linear | None
+def _prepare(
+    learners: Learners, clips: list[CachedClip], recipe: Recipe, init: Path | None
 ) -> None:
+    """What is worked out before anything is learned."""
     for network in learners.networks:
         if isinstance(network, PPTSMv2):
-            fit_head(network, clips, recipe, taught=taught)
+            motion, taught = None, taught_layer(init)
+            if recipe.motion_first:
+                device = next(network.parameters()).device
+                motion, taught = add_motion(network, _sample(clips, device)), None
+            if recipe.head_first:
+                fit_head(network, clips, recipe, taught=taught, motion=motion)
     if learners.average is not None:
         learners.average.load_state_dict(learners.student.state_dict())
+
+
+def _sample(clips: list[CachedClip], device: torch.device) -> Tensor:
+    """Normalised float32 (up to SAMPLED, num_segments, 3, S, S), of clips from all over the set."""
+    chosen = np.linspace(0, len(clips) - 1, min(SAMPLED, len(clips))).round().astype(int)
+    return to_network(np.stack([clips[k].crops(0) for k in chosen]), device)

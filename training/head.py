@@ -20,12 +20,20 @@ from training.network import Linear, PPTSMv2
 from training.recipe import Recipe
 
 VIEWS = 4  # of each clip
+# How much louder than others the few features of motion are heard: of 1, 2, 4, 8 and 16 the best by
+# five folds of two sets together (training/README.md, "What to expect of a hundred clips").
+MOTION_VOICE = 4.0
 # How much large weights cost, for features of deviation 1: their number is far above that of clips.
 WEIGHT_COST = 0.3
 
 
 def fit_head(
-    network: PPTSMv2, clips: list[CachedClip], recipe: Recipe, *, taught: Linear | None = None
+    network: PPTSMv2,
+    clips: list[CachedClip],
+    recipe: Recipe,
+    *,
+    taught: Linear | None = None,
+    motion: Tensor | None = None,
 ) -> None:
     """Replace the weights of network.fc by those of a logistic regression on VIEWS draws of each
     clip, with the network as inference has it.
@@ -33,6 +41,9 @@ def fit_head(
     taught: what tells the teacher's features from the network's (`start.taught_layer`): the
     regression is then on those. It stays one linear layer, but directions in which the network
     varies and the teacher does not are not mistaken for signs of a class.
+
+    motion: which of the network's features tell of motion (`motion.add_motion`); not both, for the
+    teacher, who looks at single frames, has no word for it.
     """
     features, label_ids = _features(network, clips, recipe)
     if taught is not None:
@@ -40,6 +51,8 @@ def fit_head(
     mean, deviation = features.mean(0), features.std(0)
     # One that hardly ever moves is not to be heard as loud as the others.
     deviation = (deviation + 0.01 * deviation.mean()).clamp(min=1e-12)
+    if motion is not None:
+        deviation[motion] /= MOTION_VOICE
     weight, bias = _regress((features - mean) / deviation, label_ids, network.options.num_classes)
     weight = weight / deviation[:, None]
     bias = bias - mean @ weight

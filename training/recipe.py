@@ -23,12 +23,14 @@ class Recipe:
     contrast and each colour are changed at most, alike in all frames of a clip. ema_decay: of a
     running mean of the weights, 0 is off. bf16: autocast. dml: learn together with a second network
     of the same kind ("self"), or another one ("peer"). frozen_stages: the stem and so many stages
-    stay as they are, which is quicker, and keeps what few clips would spoil. head_first: begin with
-    the best linear classifier on what the network sees before it learns (`head.py`). frozen_norms:
-    batch norms keep the statistics that they come with, for batches of a few clips, whose frames
-    resemble each other. num_segments, lta, shift_stages, image_size: the network's. length_s,
-    stride_s: the window that the model is meant for. background: the class of what no interval of a
-    recording covers, "" for none. seed: of everything.
+    stay as they are, which is quicker, and keeps what few clips would spoil. motion_first: begin
+    with channels that tell how much moves, for weights that learned from single frames
+    (`motion.py`). head_first: begin with the best linear classifier on what the network sees before
+    it learns (`head.py`). frozen_norms: batch norms keep the statistics that they come with, for
+    batches of a few clips, whose frames resemble each other. num_segments, lta, shift_stages,
+    image_size: the network's. length_s, stride_s: the window that the model is meant for.
+    background: the class of what no interval of a recording covers, "" for none. seed: of
+    everything.
     """
 
     epochs: int = 30
@@ -48,6 +50,7 @@ class Recipe:
     bf16: bool = False
     dml: Literal["none", "self", "peer"] = "none"
     frozen_stages: int = 0
+    motion_first: bool = False
     head_first: bool = False
     frozen_norms: bool = False
     num_segments: int = 16
@@ -84,6 +87,11 @@ class Recipe:
         wrong = [f"{name} = {getattr(self, name)}" for name, fits in checks.items() if not fits]
         if wrong:
             raise ModelError(f"recipe: out of range: {', '.join(wrong)}")
+        if self.motion_first and (3 not in self.shift_stages or self.num_segments < 3):
+            raise ModelError(
+                "recipe: motion_first needs 3 in shift_stages and num_segments of 3 or more: "
+                f"{self.shift_stages}, {self.num_segments}"
+            )
 
     @property
     def short_side(self) -> int:

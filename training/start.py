@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import torch
+
 from ppsdk.errors import ModelError
 from training.network import Linear, NetworkOptions, PPTSMv2, load_network
 from training.recipe import Recipe
@@ -39,6 +41,8 @@ def start_from(network: PPTSMv2, weights: Path) -> None:
         log.info("%s: start anew: %s", weights, ", ".join(fresh))
     network.load_state_dict({k: own[k] if k in fresh else given[k] for k in own})
     if network.options.lta and not any(name.startswith("global_attention.") for name in given):
+        # It treats all frames alike until it has learned.
+        torch.nn.init.zeros_(network.global_attention.fc.weight)
         network.expect_gate(NEW_GATE)
 
 
