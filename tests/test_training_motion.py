@@ -77,6 +77,14 @@ def test_what_stands_still_and_a_cut_are_no_motion(seen):
         assert clip.abs().max() < 1e-3
 
 
+def test_noise_is_no_motion(seen):
+    noisy = still(24).astype(int) + np.random.default_rng(24).integers(
+        -2, 3, (SEGMENTS, SIZE, SIZE, 3)
+    )
+    moving, quiet = told(seen, drifting(2, 24), noisy.clip(0, 255).astype(np.uint8))
+    assert quiet.mean() < 0.1 * moving.mean()
+
+
 def test_it_is_told_in_the_very_frames_that_move(seen):
     stops = drifting(3, 23)
     stops[5:] = stops[4]

@@ -1,6 +1,7 @@
 """The parts of the recipe, each by hand."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from training.optimizer import (  # noqa: E402
     parameter_groups,
     set_rate,
 )
+from training.recipe import read_recipe  # noqa: E402
 from training.videomix import smoothed_targets, videomix  # noqa: E402
 
 
@@ -124,3 +126,12 @@ def test_warm_up_and_cosine_by_hand():
     assert rates[8] == pytest.approx(0.5)
     assert rates[12] == pytest.approx(0.0, abs=1e-12)
     assert rates[4:] == sorted(rates[4:], reverse=True)
+
+
+def test_the_recipe_for_a_hundred_clips_is_one(tmp_path):
+    readme = Path(__file__).parents[1].joinpath("training", "README.md").read_text("utf-8")
+    told = readme.split("```json\n")[1].split("```")[0]
+    (tmp_path / "recipe.json").write_text(told, "utf-8")
+    recipe = read_recipe(tmp_path / "recipe.json")
+    assert recipe.motion_first
+    assert recipe.image_size == 160
