@@ -108,11 +108,12 @@ def _prepare(
     """What is worked out before anything is learned."""
     for network in learners.networks:
         if isinstance(network, PPTSMv2):
-            motion, taught = None, taught_layer(init)
+            motion = None
             if recipe.motion_first:
-                device = next(network.parameters()).device
-                motion, taught = add_motion(network, _sample(clips, device)), None
+                motion = add_motion(network, _sample(clips, next(network.parameters()).device))
             if recipe.head_first:
+                # The teacher, who looks at single frames, has no word for motion.
+                taught = None if recipe.motion_first else taught_layer(init)
                 fit_head(network, clips, recipe, taught=taught, motion=motion)
     if learners.average is not None:
         learners.average.load_state_dict(learners.student.state_dict())
