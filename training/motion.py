@@ -2,8 +2,8 @@
 
 PP-TSMv2 sees neighbouring frames through the temporal shift before stage 3 alone, in two of
 num_segments parts of the channels there. After `ppsdk pretrain`, or ImageNet, these hold nothing
-that the frame's own channels could be compared with, and a few hundred clips do not teach it. So
-weights are set that compare them, in place of what is used least, and training goes on from there:
+that the frame's own channels could be compared with, and clips alone teach it slowly. So weights
+are set that compare them, in place of what is used least, and training goes on from there:
 
 - stage 2 gives the channels that move most three times: to be taken from the frame before, from the
   frame after, and to stay;
@@ -27,7 +27,7 @@ from training.network import BatchNorm, ConvBN, PPTSMv2, RepBlock, Squeeze
 MOTION_CHANNELS = 16
 SHIFTED_STAGE = 3
 # Differences up to this share of what channels usually vary by are none: noise, and what INT8
-# rounds. Without it an INT8 model of fights changed 13 of 66 answers, with it 6.
+# rounds. Without it INT8 (recipe "performance") changed 13 of 66 answers about fights, with it 6.
 QUIET = 0.2
 # What a squeeze answers to let a channel pass as it is: sigmoid(6) = 0.998.
 OPEN = 6.0
