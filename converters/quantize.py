@@ -37,6 +37,7 @@ from ppsdk.facts import ModelFacts
 from ppsdk.model import load_model, save_model, self_test_crops
 from ppsdk.preprocess import normalize
 from ppsdk.records import Image
+from ppsdk.result_files import check_folder
 from ppsdk.sampling import Sampling
 
 log = logging.getLogger(__name__)
@@ -102,6 +103,8 @@ def quantize_with_files(
 ) -> Quantization:
     """`quantize`, with clips read as inference reads them. VideoError where they cannot be."""
     refuse_existing(out.resolve(), force=options.force)
+    if out.resolve().parent.exists():
+        check_folder(out.resolve().parent)
     _, facts = load_model(model_dir)
     clips = read_calibration(
         files.calibration,

@@ -19,6 +19,7 @@ from converters.report.charts import sensitivity_chart
 from ppsdk.errors import ModelError
 from ppsdk.model import load_model
 from ppsdk.records import Image
+from ppsdk.result_files import write_whole
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
@@ -95,10 +96,10 @@ def write(result: Sensitivity, out: Path) -> None:
     """sensitivity.json and sensitivity.svg."""
     out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(result.to_dict(), indent=1)
-    (out / "sensitivity.json").write_text(text + "\n", "utf-8")
+    write_whole(out / "sensitivity.json", text + "\n")
     rows = [(row.layer, row.alone.score_mean, row.released.score_mean) for row in result.layers]
     chart = sensitivity_chart(rows, result.int8.score_mean)
-    (out / "sensitivity.svg").write_text(chart + "\n", "utf-8")
+    write_whole(out / "sensitivity.svg", chart + "\n")
 
 
 def quantized_layers(int8: ov.Model) -> dict[str, list[str]]:

@@ -10,6 +10,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from ppsdk.result_files import write_whole
+
 Smoothing = Literal["none", "mean", "ema"]
 
 # What per_class may give a class of its own.
@@ -233,7 +235,7 @@ def read_options(file: Path) -> EventOptions:
 
 
 def write_options(options: EventOptions, file: Path) -> None:
-    file.write_text(json.dumps(options.to_dict(), indent=1, ensure_ascii=False) + "\n", "utf-8")
+    write_whole(file, json.dumps(options.to_dict(), indent=1, ensure_ascii=False) + "\n")
 
 
 def _check(name: str, value: Any, accepted: str, is_right: Any) -> None:

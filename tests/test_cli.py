@@ -279,6 +279,7 @@ def test_wrong_use_of_commands_is_refused_in_one_line(small_dir, tmp_path):
     assert_refused(run("classify", video, "--model", tmp_path), "model.xml is missing")
     assert_refused(run("run", "missing.mp4", "--model", small_dir), "missing.mp4: no such file")
     assert_refused(run("run", "97", "--model", small_dir), "camera 97: cannot open")
+    assert_refused(run("run", video, "--fps", "5", "--model", small_dir), "--fps is for", code=2)
     assert_refused(run("inspect", tmp_path), "model.xml is missing")
     xml = small_dir / "model.xml"
     assert_refused(run("inspect", xml), f"{xml}: is a file: must be the folder of model.xml")

@@ -77,3 +77,13 @@ def test_tune(small_dir, tmp_path):
     assert_refused(run(*arguments), "truth.csv: line 2: label 'dance' is not among the model's")
     truth.write_text("\n".join([rows[0], "x.mp4,class_000,0,2"]))
     assert_refused(run(*arguments), "the truth names 'x.mp4': not there")
+
+
+def test_tune_finds_a_file_that_it_cannot_write_before_it_scores(small_dir, tmp_path):
+    shutil.copy(SYNTH / "base_64.mp4", tmp_path / "a.mp4")
+    (tmp_path / "t.csv").write_text("path,label,start_s,end_s\na.mp4,class_000,0,2\n")
+    arguments = ["tune", tmp_path, tmp_path / "t.csv", "--model", small_dir]
+    arguments += ["--cache", tmp_path / "cache", "--out"]
+    for out, says in ((tmp_path, "Is a directory"), (tmp_path / "t.csv" / "o.json", "t.csv: ")):
+        assert_refused(run(*arguments, out), says)
+    assert not (tmp_path / "cache").exists()

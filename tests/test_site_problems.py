@@ -192,6 +192,7 @@ stdout = true
             *("stdout = true", "clips = { path = 'c', pre_s = 300 }", 6),
             "sinks.clips.longest_s is 300.0: must be more than pre_s, 300.0",
         ),
+        ("[sinks]", "fps = 5\n[sinks]", 5, "cameras.fps is 5: is for a folder of pictures, which"),
         ('url = "', 'length_s = 1e-4 # "', 4, "cameras.length_s is 0.0001: must be 0.0008 s or"),
     ],
 )

@@ -213,6 +213,7 @@ def test_a_folder_of_another_recipe_is_not_gone_on_with(few, tmp_path):
     train(few, tmp_path / "out", tiny(epochs=1, num_segments=4))
     with pytest.raises(ModelError, match="state.pt: is of another recipe or data"):
         train(few, tmp_path / "out", tiny(epochs=2, num_segments=4))
+    assert read_recipe(tmp_path / "out" / "recipe.json") == tiny(epochs=1, num_segments=4)
     with pytest.raises(ModelError, match="init was '', is '"):
         weights = tmp_path / "out" / "last.safetensors"
         train(few, tmp_path / "out", tiny(epochs=1, num_segments=4), init=weights)

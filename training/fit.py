@@ -21,7 +21,7 @@ from training.head import fit_head
 from training.learners import STATE_FILE, EpochLog, Learners, MakePeer, begin, resume, save
 from training.motion import add_motion
 from training.network import PPTSMv2
-from training.recipe import Recipe
+from training.recipe import RECIPE_FILE, Recipe, write_recipe
 from training.start import taught_layer
 from training.state import asked_for
 
@@ -55,8 +55,9 @@ def fit(
     progress: Progress = iter,
 ) -> Fitted:
     """Train on `train`, looking at `held_out` after each epoch; best is by its top-1, the later of
-    two. out: where log.csv and the state are kept; a run that finds its own state there goes on
-    from it, with the same result as one that was never stopped. On GPUs where there are some.
+    two. out: where recipe.json, log.csv and the state are kept; a run that finds its own state
+    there goes on from it, with the same result as one that was never stopped. On GPUs where there
+    are some.
 
     make_peer: (classes, recipe) -> the module that learns along where recipe.dml says "peer":
     (N, num_segments, 3, H, W) -> (N, classes).
@@ -65,6 +66,7 @@ def fit(
     learners = begin(num_classes, recipe, init, make_peer, device)
     asked = asked_for(train, held_out, num_classes, recipe, init)
     resume(learners, asked, out / STATE_FILE)
+    write_recipe(recipe, out / RECIPE_FILE)
     if not learners.history:
         _prepare(learners, train, recipe, init)
     label_ids = np.array([clip.label_id for clip in held_out for _ in clip.centres])

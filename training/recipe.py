@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 from ppsdk.errors import ModelError
+from ppsdk.result_files import write_whole
+
+RECIPE_FILE = "recipe.json"
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,11 @@ def read_recipe(path: Path) -> Recipe:
         return Recipe(**values)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
+
+
+def write_recipe(recipe: Recipe, file: Path) -> None:
+    """What `read_recipe` reads again."""
+    write_whole(file, json.dumps(asdict(recipe), indent=1) + "\n")
 
 
 def _same_kind(value: Any, default: Any) -> bool:

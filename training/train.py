@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -80,7 +79,6 @@ def train(
         cache or out / "cache",
         lambda items: show_progress(items, "decoding"),
     )
-    _write_text(out / "recipe.json", json.dumps(asdict(recipe), indent=1))
     fitted = fit(
         cached[: len(sets.train)],
         cached[len(sets.train) :],
@@ -123,9 +121,3 @@ def _write_results(
 
 def _words(label: str) -> list[str]:
     return "".join(c if c.isalpha() else " " for c in label.lower()).split()
-
-
-def _write_text(file: Path, text: str) -> None:
-    temporary = file.with_name(f".{file.name}.part")
-    temporary.write_text(text + "\n", "utf-8")
-    os.replace(temporary, file)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from ppsdk.errors import ModelError
 from ppsdk.facts import ModelFacts
 from ppsdk.manifest import LabelledClip, read_manifest
 from ppsdk.model import Network, file_sha256
+from ppsdk.result_files import write_whole
 from ppsdk.sampling import Sampling
 from ppsdk.version import __version__
 
@@ -186,9 +186,9 @@ def make_report(
         verdict=judge(accuracy, speed.speedup, options.limits, calibrated=answers.calibrated),
     )
     told = report.to_dict()
-    _write(out / "report.json", json.dumps(told, indent=1, ensure_ascii=False) + "\n")
-    _write(out / "report.md", as_markdown(told))
-    _write(out / "report.html", as_html(told))
+    write_whole(out / "report.json", json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+    write_whole(out / "report.md", as_markdown(told))
+    write_whole(out / "report.html", as_html(told))
     return report
 
 
@@ -211,9 +211,3 @@ def _middle(clips: tuple[LabelledClip, ...]) -> LabelledClip:
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
-
-
-def _write(file: Path, text: str) -> None:
-    temporary = file.with_name(f".{file.name}.part")
-    temporary.write_text(text, "utf-8")
-    os.replace(temporary, file)

@@ -113,13 +113,15 @@ def tune(
     from dataclasses import replace
 
     from ppsdk.event_options import stream_options, write_options
+    from ppsdk.result_files import check_file
     from ppsdk.scoring.recordings import read_truth
     from ppsdk.scoring.scored import score_videos, videos_of
     from ppsdk.scoring.tradeoff import draw_tradeoff
     from ppsdk.scoring.trials import Goal
     from ppsdk.scoring.tuning import as_text, tune
 
-    out.parent.mkdir(parents=True, exist_ok=True)
+    check_file(out)
+    check_file(out.with_suffix(".png"))
     with open_recognizer(model_dir, threads, "f32") as recognizer:
         labels = recognizer.labels
         step_s = stride_in_use(recognizer.facts, length_s, stride_s)

@@ -110,9 +110,10 @@ def sensitivity(
     from converters.calibration import read_calibration
     from converters.sensitivity import as_text, sensitivity, write
     from ppsdk.model import load_model
+    from ppsdk.result_files import check_folder
 
     _, facts = load_model(fp32_dir)
-    out.mkdir(parents=True, exist_ok=True)
+    check_folder(out)
     crops = read_calibration(
         data,
         facts,

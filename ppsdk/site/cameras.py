@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import quote
@@ -130,6 +131,9 @@ def _url(reading: Reading, place: Place, table: CameraTable) -> str | None:
         except VideoError:  # which says what may be a secret
             told = ": there is no address of a camera, no index and no file in it"
             reading.problems.tell((*place, key), told)
+    if table.fps is not None and not os.path.isdir(source):
+        told = f" is {table.fps:g}: is for a folder of pictures, which this source is not"
+        reading.problems.tell((*place, "fps"), told)
     if user is None and password is None:
         return source
     if "://" not in source or without_credentials(source) != source:
