@@ -7,17 +7,23 @@ are not run again. Ends with the table, as Markdown.
 from __future__ import annotations
 
 import csv
-import shutil
+import hashlib
+import json
 import statistics
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from ppsdk.errors import ModelError
+from ppsdk.result_files import write_whole
+from training.data import read_clip_sets
+from training.learners import STATE_FILE
 from training.memory import keep_freed_memory
 from training.recipe import Recipe, read_recipe
+from training.state import digest_of
 from training.train import train
 
 COLUMNS = ("row", "seed", "top1", "clips", "seconds")
@@ -72,8 +78,12 @@ ROWS = (
 def run_rows(
     data: Path, out: Path, recipe: Recipe, *, init: Path | None, seeds: int, rows: tuple[Row, ...]
 ) -> Path:
-    """Returns ablation.csv. Rows that need pretraining are left out where there is no init."""
+    """Returns ablation.csv. Rows that need pretraining are left out where there is no init.
+
+    Raises ModelError where `out` has rows of other clips, of another recipe or from other weights.
+    """
     out.mkdir(parents=True, exist_ok=True)
+    _refuse_other_rows(out / "asked.json", data, recipe, init)
     notes = out / "ablation.csv"
     done = {(note["row"], int(note["seed"])) for note in read_notes(notes)}
     for seed in range(seeds):  # a whole table first, then what makes it surer
@@ -82,23 +92,45 @@ def run_rows(
                 continue
             started = time.perf_counter()
             changed = replace(recipe, seed=seed, **row.changes)
-            folder = out / "running"
-            _forget_another_run(folder, changed)
-            trained = train(data, folder, changed, init=init if row.pretrained else None)
+            folder = out / f"{_slug(row.name)}-{seed}"
+            weights = init if row.pretrained else None
+            trained = train(data, folder, changed, init=weights, cache=out / "cache")
             top1 = trained.history[-1].top1  # not the best of many looks at the held-out clips
             seconds = round(time.perf_counter() - started)
             _note(notes, (row.name, seed, f"{top1:.4f}", trained.confusion.sum(), seconds))
+            for large in (folder / STATE_FILE, *folder.glob("*.safetensors")):
+                large.unlink()  # of 45 runs they would take 4 GB; curves and logs stay
     return notes
 
 
-def _forget_another_run(folder: Path, recipe: Recipe) -> None:
-    """A run that was killed goes on; one that is done gives way. The decoded clips stay."""
-    told = folder / "recipe.json"
-    if not told.exists() or read_recipe(told) == recipe:
-        return
-    shutil.rmtree(folder / "tensorboard", ignore_errors=True)
-    for name in ("state.pt", "log.csv", "recipe.json"):
-        (folder / name).unlink(missing_ok=True)
+def _refuse_other_rows(file: Path, data: Path, recipe: Recipe, init: Path | None) -> None:
+    """file: what the rows that are there were asked for. Weights may come later than rows that need
+    none.
+    """
+    sets = read_clip_sets(data, length_s=recipe.length_s, background=recipe.background)
+    clips = [
+        (clip.name, clip.label, clip.path.stat().st_size, clip.span_s, clip.roi, clip in sets.train)
+        for clip in sets.train + sets.held_out
+    ]
+    asked = {
+        "clips": hashlib.sha256(repr(clips).encode()).hexdigest()[:12],
+        "recipe": json.dumps(asdict(recipe) | {"seed": 0}),
+        "init": "" if init is None else digest_of(init),
+    }
+    made = json.loads(file.read_text("utf-8")) if file.exists() else asked
+    asked["init"] = asked["init"] or made["init"]
+    made["init"] = made["init"] or asked["init"]
+    others = [name for name in asked if made[name] != asked[name]]
+    if others:
+        raise ModelError(
+            f"{file.parent}: its rows are of other {', '.join(others)}: choose another folder"
+        )
+    write_whole(file, json.dumps(asked, indent=1) + "\n")
+
+
+def _slug(name: str) -> str:
+    """A row's name as a folder's."""
+    return "-".join("".join(c if c.isalnum() else " " for c in name).split())
 
 
 def read_notes(file: Path) -> list[dict[str, str]]:
@@ -147,9 +179,12 @@ def main(
     only: tuple[str, ...],
 ) -> None:
     keep_freed_memory()
-    recipe = Recipe() if recipe_file is None else read_recipe(recipe_file)
     rows = tuple(row for row in ROWS if not only or any(part in row.name for part in only))
-    notes = run_rows(data, out, recipe, init=init, seeds=seeds, rows=rows)
+    try:
+        recipe = Recipe() if recipe_file is None else read_recipe(recipe_file)
+        notes = run_rows(data, out, recipe, init=init, seeds=seeds, rows=rows)
+    except (OSError, ValueError) as error:
+        raise click.ClickException(str(error)) from None
     click.echo(as_table(read_notes(notes)))
 
 

@@ -24,12 +24,12 @@ def asked_for(
     init: Path | None,
 ) -> dict[str, Any]:
     """What a state must have been made with to go on from: the recipe, the clips, the weights."""
-    given = "" if init is None else _digest_of(init)
+    given = "" if init is None else digest_of(init)
     clips = {"clips": _told_apart(train), "held-out clips": _told_apart(held_out)}
     return {**asdict(recipe), "num_classes": num_classes, **clips, "init": given}
 
 
-def _digest_of(weights: Path) -> str:
+def digest_of(weights: Path) -> str:
     """Of its arrays: metadata of the same weights is written in another order now and then."""
     digest = hashlib.sha256()
     for name, array in sorted(read_checkpoint(weights).arrays.items()):
