@@ -10,6 +10,7 @@ from pathlib import Path
 from converters.convert import ConvertOptions, convert
 from ppsdk import Recognizer
 from ppsdk.demo.run import BUNDLED
+from ppsdk.manifest import VIDEO_SUFFIXES
 from training.recipe import Recipe
 from training.scenes import film_own_actions
 from training.train import train
@@ -40,13 +41,16 @@ def main() -> None:
         length_s=2.0,
     )
     init = BUNDLED / "work_cell.safetensors"
-    done = train(clips, args.out / "trained", recipe, init=init)
+    try:
+        done = train(clips, args.out / "trained", recipe, init=init)
+    except ValueError as error:  # clips that cannot be read, or another training in that folder
+        raise SystemExit(f"error: {error}") from None
     last, count = done.history[-1].top1, done.confusion.sum()
     print(f"{last:.0%} of {count} held-out clips are right after the last epoch")
 
     model = args.out / "model"
     convert(done.best_weights, model, ConvertOptions(force=True))
-    clip = next(path for path in sorted(clips.rglob("*")) if path.suffix == ".mp4")
+    clip = next(path for path in sorted(clips.rglob("*")) if path.suffix.lower() in VIDEO_SUFFIXES)
     with Recognizer(model) as recognizer:
         scores = recognizer.classify(clip)
         print(f"{clip.parent.name}/{clip.name}: {scores.label} {scores.score:.2f}")

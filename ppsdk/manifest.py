@@ -101,9 +101,9 @@ def _clip_of_row(row: dict[str, str], folder: Path) -> LabelledClip:
     return LabelledClip(
         name=row["path"],
         path=folder / row["path"],
-        label=row["label"] or "",
-        group=row.get("group") or "",
-        split=row.get("split") or "",
+        label=(row["label"] or "").strip(),
+        group=(row.get("group") or "").strip(),
+        split=(row.get("split") or "").strip(),
         span_s=span_s,
         roi=roi,  # type: ignore[arg-type]
     )

@@ -40,7 +40,7 @@ def test_windows_hold_the_frames_of_their_seconds(manifest, tmp_path):
     sets = read_clip_sets(manifest)
     assert sets.labels == ("jump", "run")
     run, jump = cache_clips(sets.train, sets.labels, RECIPE, tmp_path / "cache")
-    assert np.shares_memory(run.frames, jump.frames), "a recording is decoded and kept once"
+    assert run.frames is jump.frames, "a recording is decoded and kept once"
     told = {
         number: label
         for number, label in zip(numbers(run, range(len(run.frames))), run.frame_labels)
@@ -62,9 +62,10 @@ def test_windows_hold_the_frames_of_their_seconds(manifest, tmp_path):
     assert numbers(jump, jump.centres[0])[0] >= 25 * 11.25 - 1
 
 
-def test_what_no_interval_covers_is_background(manifest, tmp_path):
-    with pytest.raises(VideoError, match="split 'test' has no clips of 'none'"):
-        read_clip_sets(manifest, background="none")
+def test_what_no_interval_covers_is_background(manifest, tmp_path, caplog):
+    """The recording to be tested with is too short for any: it must not stop the training."""
+    assert read_clip_sets(manifest, background="none").labels == ("jump", "run")
+    assert "no class 'none': one of the splits leaves nothing free for it" in caplog.text
     free = written(
         tmp_path, f"{LONG},run,train,10,12,", f"{SYNTH / 'vfr_10_then_50.mp4'},run,test,0,0.5,"
     )
@@ -97,7 +98,8 @@ def test_an_interval_behind_the_end_is_told(tmp_path):
 def test_only_the_region_is_learned_from(tmp_path):
     name = SYNTH / "base_64.mp4"
     rows = [f"{name},{label},train,,,0.5 0 1 1" for label in "ab"]
-    sets = read_clip_sets(written(tmp_path, *rows, *(r.replace("train", "test") for r in rows)))
+    rows += [f"{SYNTH / 'short_16.mp4'},{label},test,,," for label in "ab"]
+    sets = read_clip_sets(written(tmp_path, *rows))
     cached, _ = cache_clips(sets.train, sets.labels, RECIPE, tmp_path / "cache")
     # The right half has the blue mark at its left, and no red one.
     height, width = cached.frames.shape[1:3]

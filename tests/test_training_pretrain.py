@@ -202,6 +202,27 @@ def test_a_killed_pretraining_goes_on_to_the_same_result(videos, tmp_path, monke
         pretrain(videos, tmp_path / "killed", PretrainOptions(frames=32, image_size=32))
 
 
+def test_frames_are_of_all_videos_even_where_these_are_more(tmp_path):
+    for i in range(7):
+        shutil.copy(SYNTH / "short_16.mp4", tmp_path / f"{i}.mp4")
+    options = PretrainOptions(frames=3, image_size=32)
+    frames = prepare_frames(find_videos(tmp_path), options, tmp_path, lambda items, label: items)
+    assert len(frames.shapes) == 3 and max(frames.video_ids) >= 5 and min(frames.video_ids) <= 1
+
+
+def test_videos_that_cannot_be_read_are_left_out(tmp_path, caplog):
+    shutil.copy(SYNTH / "short_16.mp4", tmp_path / "b.mp4")
+    for name in ("a.mp4", "c.mp4"):
+        (tmp_path / name).write_bytes(b"junk")
+    options = PretrainOptions(frames=9, image_size=32)
+    frames = prepare_frames(find_videos(tmp_path), options, tmp_path, lambda items, label: items)
+    assert frames.video_ids.tolist() == [1, 1, 1]
+    assert "left out: " in caplog.text and "a.mp4" in caplog.text and "c.mp4" in caplog.text
+    (tmp_path / "b.mp4").unlink()
+    with pytest.raises(VideoError, match="no video can be read"):
+        prepare_frames(find_videos(tmp_path), options, tmp_path, lambda items, label: items)
+
+
 def test_no_frame_of_a_test_clip_takes_part(videos):
     rows = ["path,label,group,split", "base_64.mp4,a,g1,train", "gray.mp4,a,g2,test"]
     rows += ["ntsc_2997.mp4,b,g2,train", "vfr_10_then_50.mp4,b,,val", "base_64.mp4,b,g1,train"]

@@ -92,6 +92,8 @@ def run_rows(
                 continue
             started = time.perf_counter()
             changed = replace(recipe, seed=seed, **row.changes)
+            if not row.pretrained:  # there is nothing to keep
+                changed = replace(changed, frozen_stages=0, frozen_norms=False)
             folder = out / f"{_slug(row.name)}-{seed}"
             weights = init if row.pretrained else None
             trained = train(data, folder, changed, init=weights, cache=out / "cache")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import get_ident
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -31,6 +32,22 @@ CANDIDATES = 4
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
 
+@dataclass(frozen=True)
+class StoredFrames:
+    """uint8 (frames, H, W, 3), indexed like an array. The file is open only while frames are taken
+    of it: there may be more recordings than a process may have files open.
+    """
+
+    file: Path
+    shape: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, places: Any) -> Image:
+        return np.array(np.memmap(self.file, np.uint8, "r", shape=self.shape)[places])
+
+
 @dataclass(frozen=True, eq=False)
 class CachedClip:
     """frames: uint8 (frames, H, W, 3), those of its recording that are needed, scaled as for
@@ -41,7 +58,7 @@ class CachedClip:
     """
 
     label_id: int
-    frames: Image
+    frames: Image | StoredFrames
     candidates: NDArray[np.int64]
     centres: NDArray[np.int64]
     frame_labels: NDArray[np.int64]
@@ -61,7 +78,7 @@ def cache_clips(
     folder: Path,
     progress: Progress = iter,
 ) -> list[CachedClip]:
-    """Decode each recording once; later calls map the files in `folder` into memory.
+    """Decode each recording once; later calls find the files in `folder`.
 
     Raises VideoError that lists all recordings that cannot be read.
     """
@@ -138,8 +155,9 @@ def _decoded(clips: list[LabelledClip], recipe: Recipe, folder: Path) -> Path:
     stem = folder / hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
     if stem.with_suffix(".npz").exists():
         return stem
-    # Several trainings may share a cache, and decode the same at the same time.
-    temporary = stem.with_suffix(f".{os.getpid()}.part")
+    # Several trainings may share a cache, and decode the same at the same time; so may two names
+    # of one file.
+    temporary = stem.with_suffix(f".{os.getpid()}-{get_ident()}.part")
     plan = _Plan(clips, recipe)
     try:
         with temporary.open("wb") as out:
@@ -179,9 +197,9 @@ def _load(
     stem: Path, clips: list[LabelledClip], labels: tuple[str, ...], recipe: Recipe
 ) -> list[CachedClip]:
     with np.load(stem.with_suffix(".npz")) as file:
-        places, windows, shape = file["places"], file["windows"], tuple(file["shape"])
+        places, windows, shape = file["places"], file["windows"], tuple(file["shape"].tolist())
         pts_s = file["pts_s"]
-    frames = np.memmap(stem.with_suffix(".bin"), np.uint8, "r", shape=shape)
+    frames = StoredFrames(stem.with_suffix(".bin"), shape)
     # places: (windows, CANDIDATES + 1 of each segment)
     by_window = places.reshape(windows.sum(), -1)
     split_at = recipe.num_segments * CANDIDATES

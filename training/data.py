@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +10,10 @@ from pathlib import Path
 from ppsdk import VideoError
 from ppsdk.intervals import LabelledSpan, background_windows
 from ppsdk.manifest import VIDEO_SUFFIXES, LabelledClip, read_manifest
+from ppsdk.records import Roi
 from ppsdk.sources import open_file
+
+log = logging.getLogger(__name__)
 
 HELD_OUT_SHARE = 5  # where nothing says what is held out, every fifth is
 SHOWN = 20  # of many problems of a kind
@@ -27,13 +31,15 @@ class ClipSets:
 def read_clip_sets(data: Path, *, length_s: float = 2.0, background: str = "") -> ClipSets:
     """From a manifest.csv (or a folder with one), by its column split: "train" is learned from,
     "val", or where there is none "test", is held out; or from a folder with one folder a class.
-    Without splits every fifth group, or clip of a class where there are no groups, is held out.
+    Without splits every fifth group is held out, and of clips without one every fifth of a class.
 
     Intervals of a recording are one group, unless the manifest says otherwise. What they leave free
-    of it, in stretches of length_s, is of the class `background`; "" leaves it out.
+    of it, in stretches of length_s, is of the class `background`, where both sets have such
+    stretches; "" leaves it out.
 
     Raises VideoError that lists everything that is wrong with it: empty classes, labels that are in
-    one of the sets only, groups that are in both, and then also clips that cannot be opened.
+    one of the sets only, groups or files that are in both, and then also clips that cannot be
+    opened.
     """
     manifest = data / "manifest.csv" if data.is_dir() else data
     clips = read_manifest(manifest) if manifest.is_file() else _read_folders(data)
@@ -41,13 +47,19 @@ def read_clip_sets(data: Path, *, length_s: float = 2.0, background: str = "") -
     if not any(clip.split for clip in clips):
         clips = _hold_out(clips)
     problems = _missing_files(clips)
-    if background and not problems:
-        clips += _background_clips(clips, background, length_s)
     held_out_split = "val" if any(clip.split == "val" for clip in clips) else "test"
+    if background and not problems:
+        free = _background_clips(clips, background, length_s)
+        named = [clip for clip in clips if clip.label == background]
+        if {"train", held_out_split} <= {clip.split for clip in free + named}:
+            clips += free
+        elif free:
+            log.warning("no class %r: one of the splits leaves nothing free for it", background)
     train = tuple(clip for clip in clips if clip.split == "train")
     held_out = tuple(clip for clip in clips if clip.split == held_out_split)
     labels = tuple(sorted({clip.label for clip in train + held_out}))
-    problems += _set_problems(labels, {"train": train, held_out_split: held_out})
+    sets = {"train": train, held_out_split: held_out}
+    problems += _set_problems(labels, sets) + _leaks(sets)
     if problems:
         problems += _unreadable(train + held_out)
         raise VideoError(f"{data}: cannot train on it: {'; '.join(problems)}")
@@ -60,7 +72,8 @@ def _read_folders(data: Path) -> list[LabelledClip]:
     clips, empty = [], []
     for folder in sorted(path for path in data.iterdir() if path.is_dir()):
         files = sorted(p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES)
-        clips += [LabelledClip(f"{folder.name}/{f.name}", f, folder.name) for f in files]
+        label = folder.name.strip()
+        clips += [LabelledClip(f"{folder.name}/{f.name}", f, label) for f in files]
         if not files:
             empty.append(repr(folder.name))
     if empty:
@@ -75,17 +88,17 @@ def _with_group(clip: LabelledClip) -> LabelledClip:
 
 
 def _hold_out(clips: list[LabelledClip]) -> list[LabelledClip]:
-    """Every fifth clip of each class, or where clips have groups every fifth group, as "test"."""
-    if any(clip.group for clip in clips):
-        groups = sorted({clip.group for clip in clips})
-        held_out = set(groups[HELD_OUT_SHARE - 1 :: HELD_OUT_SHARE])
-        return [replace(c, split="test" if c.group in held_out else "train") for c in clips]
+    """Every fifth group, and of the clips without one every fifth of each class, as "test"."""
+    groups = sorted({clip.group for clip in clips if clip.group})
+    held_out = set(groups[HELD_OUT_SHARE - 1 :: HELD_OUT_SHARE])
     seen: Counter[str] = Counter()
     divided = []
     for clip in clips:
-        seen[clip.label] += 1
-        split = "test" if seen[clip.label] % HELD_OUT_SHARE == 0 else "train"
-        divided.append(replace(clip, split=split))
+        is_held_out = clip.group in held_out
+        if not clip.group:
+            seen[clip.label] += 1
+            is_held_out = seen[clip.label] % HELD_OUT_SHARE == 0
+        divided.append(replace(clip, split="test" if is_held_out else "train"))
     return divided
 
 
@@ -122,17 +135,32 @@ def _set_problems(labels: tuple[str, ...], sets: dict[str, tuple[LabelledClip, .
             problems.append(f"split {split!r} has no clips of {', '.join(map(repr, absent))}")
     if len(labels) < 2:
         problems.append(f"{len(labels)} classes: at least two are needed")
-    splits_of: dict[str, set[str]] = defaultdict(set)
-    files_of: dict[Path, set[bool]] = defaultdict(set)
+    if "" in labels:
+        unnamed = [clip.name for clips in sets.values() for clip in clips if not clip.label]
+        problems.append(f"without a label: {', '.join(unnamed[:SHOWN])}")
+    return problems
+
+
+def _leaks(sets: dict[str, tuple[LabelledClip, ...]]) -> list[str]:
+    """What would be learned from and looked at, and recordings that are listed in two ways."""
+    problems = []
+    splits_of_group: dict[str, set[str]] = defaultdict(set)
+    splits_of_file: dict[tuple[Path, Roi | None], set[str]] = defaultdict(set)
+    kinds_of: dict[Path, set[bool]] = defaultdict(set)
     for split, clips in sets.items():
         for clip in clips:
-            files_of[clip.path].add(clip.span_s is None)
+            kinds_of[clip.path].add(clip.span_s is None)
             if clip.group:
-                splits_of[clip.group].add(split)
-    leaking = sorted(group for group, splits in splits_of.items() if len(splits) > 1)
-    if leaking:
-        problems.append(f"groups in both splits: {', '.join(leaking)}")
-    both = sorted(path.name for path, kinds in files_of.items() if len(kinds) > 1)
+                splits_of_group[clip.group].add(split)
+            if clip.span_s is None:
+                splits_of_file[clip.path.resolve(), clip.roi].add(split)
+    groups = sorted(group for group, splits in splits_of_group.items() if len(splits) > 1)
+    if groups:
+        problems.append(f"groups in both splits: {', '.join(groups)}")
+    files = sorted(path.name for (path, _), splits in splits_of_file.items() if len(splits) > 1)
+    if files:
+        problems.append(f"files in both splits: {', '.join(files[:SHOWN])}")
+    both = sorted(path.name for path, kinds in kinds_of.items() if len(kinds) > 1)
     if both:
         problems.append(f"listed with and without an interval: {', '.join(both[:SHOWN])}")
     return problems

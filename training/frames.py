@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,8 @@ from ppsdk.records import Image, Roi
 from ppsdk.sampling import span_indices
 from training.augment import multi_scale_crop, recolour
 from training.pretrain_options import PretrainOptions
+
+log = logging.getLogger(__name__)
 
 ShowProgress = Callable[[Iterable[Any], str], Iterable[Any]]
 SCALES = (1.0, 0.875, 0.75, 0.66)
@@ -93,10 +96,10 @@ class Frames:
 def prepare_frames(
     videos: list[LabelledClip], options: PretrainOptions, out: Path, show_progress: ShowProgress
 ) -> Frames:
-    """Decoded once: a run that goes on finds them in `out`."""
-    facts: list[Any] = [[str(v.path.resolve()), v.path.stat().st_mtime_ns, v.roi] for v in videos]
-    facts += [options.frames, options.image_size]
-    key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
+    """Decoded once: a run that goes on finds them in `out`. Videos that cannot be read are left
+    out, with a warning each; VideoError where none can.
+    """
+    key = frames_key(videos, options)
     pixels, about = out / f"{key}.frames", out / f"{key}.npz"
     if not about.exists():
         decoded = _decode(videos, options, lambda items: show_progress(items, "decoding"))
@@ -106,6 +109,13 @@ def prepare_frames(
     sizes = 3 * shapes.prod(1)
     mapped = np.memmap(pixels, np.uint8, "r", shape=(int(sizes.sum()),))
     return Frames(mapped, sizes.cumsum() - sizes, shapes, video_ids, options.image_size, key)
+
+
+def frames_key(videos: list[LabelledClip], options: PretrainOptions) -> str:
+    """Of these very files, so many frames, at that size."""
+    facts: list[Any] = [[str(v.path.resolve()), v.path.stat().st_mtime_ns, v.roi] for v in videos]
+    facts += [options.frames, options.image_size]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
 
 
 def _store(decoded: Iterable[list[Image]], pixels: Path, about: Path) -> None:
@@ -118,6 +128,9 @@ def _store(decoded: Iterable[list[Image]], pixels: Path, about: Path) -> None:
                 file.write(frame.tobytes())
                 shapes.append(frame.shape[:2])
                 video_ids.append(video_id)
+    if not shapes:
+        pixels.unlink()
+        raise VideoError("no video can be read")
     temporary = about.with_name(f".{about.name}")
     np.savez(temporary, shapes=np.array(shapes), video_ids=np.array(video_ids))
     os.replace(temporary, about)
@@ -127,28 +140,36 @@ def _decode(
     videos: list[LabelledClip], options: PretrainOptions, progress: Callable[..., Iterable[Any]]
 ) -> Iterator[list[Image]]:
     """Of each video, frames spread over all of it, scaled for the model."""
-    counts = [len(part) for part in np.array_split(np.arange(options.frames), len(videos))]
+    edges = np.linspace(0, options.frames, len(videos) + 1).round().astype(int)
     short_side = round(options.image_size * 256 / 224)
 
     def decode(video: LabelledClip, count: int) -> list[Image]:
-        frames = _frames_of(video.path, video.roi, count)
-        return [scale_for_model(frame, short_side=short_side) for frame in frames]
+        try:
+            return _frames_of(video.path, video.roi, count, short_side)
+        except VideoError as error:
+            log.warning("left out: %s", error)
+            return []
 
     # Decoders and resizers let go of the interpreter: threads do.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        decoded = pool.map(decode, videos, counts)
+        decoded = pool.map(decode, videos, np.diff(edges).tolist())
         for _ in progress(range(len(videos))):
             yield next(decoded)
 
 
-def _frames_of(path: Path, roi: Roi | None, count: int) -> list[Image]:
+def _frames_of(path: Path, roi: Roi | None, count: int, short_side: int) -> list[Image]:
+    """Scaled as they come: as they are, those of a long recording do not fit into memory."""
     if count == 0:
         return []
     images: dict[int, Image] = {}
+
+    def keep(index: int, image: Image) -> None:
+        images[index] = scale_for_model(image, short_side=short_side)
+
     chosen = read_chosen(
         path,
         lambda times: span_indices(times.pts_s, 0.0, times.end_s, count),
-        images.__setitem__,
+        keep,
         roi=roi,
     )
     return [images[i] for i in sorted(set(chosen.decoded.tolist()))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -15,6 +16,7 @@ from training.pretrain_options import PretrainLog
 
 # Okabe and Ito's palette, which colour-blind people tell apart.
 BLUE, ORANGE = "#0072B2", "#D55E00"
+NAMED_CLASSES, LARGEST_INCHES = 60, 28.6  # what 60 classes take
 
 
 def draw_curves(history: tuple[EpochLog, ...], file: Path) -> None:
@@ -60,9 +62,9 @@ def draw_explained(history: list[PretrainLog], file: Path) -> None:
 
 
 def draw_confusion(labels: tuple[str, ...], confusion: NDArray[np.int64], file: Path) -> None:
-    """Truth by prediction: counts, shaded by the share of the row."""
+    """Truth by prediction: counts, shaded by the share of the row; of many classes shades alone."""
     count = len(labels)
-    side = max(3.6, 1.6 + 0.45 * count)
+    side = min(max(3.6, 1.6 + 0.45 * count), LARGEST_INCHES)
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
     shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
@@ -72,8 +74,13 @@ def draw_confusion(labels: tuple[str, ...], confusion: NDArray[np.int64], file: 
             if value:
                 colour = "white" if shares[row, column] > 0.5 else "black"
                 axes.text(column, row, str(value), ha="center", va="center", color=colour)
-    axes.set_xticks(range(count), labels, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(count), labels)
+    if count <= NAMED_CLASSES:
+        # Labels are names, not formulas, whatever $ they have.
+        names: dict[str, Any] = {"parse_math": False}
+        axes.set_xticks(
+            range(count), labels, rotation=45, ha="right", rotation_mode="anchor", **names
+        )
+        axes.set_yticks(range(count), labels, **names)
     axes.set(xlabel="predicted", ylabel="truth")
     figure.suptitle(f"held out: {np.trace(confusion)} of {confusion.sum()} right")
     _save(figure, file)

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from ppsdk.errors import ModelError
 from ppsdk.manifest import LabelledClip
 from training.device import ahead, best_device, to_network
-from training.frames import Frames, ShowProgress, find_videos, prepare_frames
+from training.frames import Frames, ShowProgress, find_videos, frames_key, prepare_frames
 from training.lessons import Student, Teaching, difference
 from training.network import NetworkOptions, PPTSMv2
 from training.optimizer import learning_rate
@@ -67,10 +67,12 @@ def pretrain(
     """Write backbone.safetensors to `out`, for `ppsdk train --init`.
 
     data: a manifest.csv, of which only the split "train" is looked at (all, if it has no splits),
-    or a folder, of which all videos below it are. A run that was killed goes on where it was.
+    or a folder, of which all videos below it are. Those that cannot be read are left out, with a
+    warning. A run that was killed goes on from its last epoch.
     """
     videos = find_videos(data)
     out.mkdir(parents=True, exist_ok=True)
+    read_state(out / STATE_FILE, _asked(options, frames_key(videos, options)))  # before they decode
     frames = prepare_frames(videos, options, out, show_progress)
     held_out = hold_out(videos)[frames.video_ids]
     student, history = _learn(
@@ -123,7 +125,7 @@ def _learn(
     device = best_device()
     student = Student().to(device)
     optimizer = torch.optim.AdamW(student.parameters(), lr=0.0, weight_decay=WEIGHT_DECAY)
-    asked = asdict(options) | {"held_out_share": HELD_OUT_SHARE, "videos": frames.key}
+    asked = _asked(options, frames.key)
     history = _resume(student, optimizer, asked, out / STATE_FILE)
     learned, unseen = np.flatnonzero(~held_out), np.flatnonzero(held_out)
     some = learned[np.unique(np.linspace(0, len(learned) - 1, ASKED_FRAMES).round().astype(int))]
@@ -146,6 +148,11 @@ def _learn(
         save_state(out / STATE_FILE, asked, content)
         _write_log(history, out / LOG_FILE)
     return student.cpu().eval(), history
+
+
+def _asked(options: PretrainOptions, videos: str) -> dict[str, Any]:
+    """What a state must have been made with to go on from."""
+    return asdict(options) | {"held_out_share": HELD_OUT_SHARE, "videos": videos}
 
 
 def _train_epoch(

@@ -26,6 +26,8 @@ class PretrainOptions:
         for name in ("frames", "epochs", "peak_rate"):
             if getattr(self, name) <= 0:
                 raise ModelError(f"{name} is {getattr(self, name)}: must be more than 0")
+        if self.seed < 0:
+            raise ModelError(f"seed is {self.seed}: must be 0 or more")
         if self.batch_size < 2 or self.image_size < 32:
             raise ModelError("batch_size must be 2 or more, image_size 32 or more")
 

@@ -86,6 +86,7 @@ class Recipe:
             "image_size": 32 <= self.image_size <= 1024,
             "length_s": self.length_s > 0,
             "stride_s": self.stride_s > 0,
+            "seed": self.seed >= 0,
         }
         wrong = [f"{name} = {getattr(self, name)}" for name, fits in checks.items() if not fits]
         if wrong:

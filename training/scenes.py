@@ -68,12 +68,15 @@ def _write(manifest: Path, rows: list[tuple[str, ...]]) -> Path:
 
 
 def film_own_actions(folder: Path, seeds: range) -> None:
-    """A folder per class with a clip a seed: actions that the bundled model does not know."""
+    """A folder per class with a clip a seed: actions that the bundled model does not know. Clips
+    that are there already are kept.
+    """
     for number, label in enumerate(OWN_LABELS):
         (folder / label).mkdir(parents=True, exist_ok=True)
         for seed in seeds:
-            scene = Scene.of_own_action(len(OWN_LABELS) * seed + number, label)
-            film_scene(scene, folder / label / f"{seed:03d}.mp4")
+            file = folder / label / f"{seed:03d}.mp4"
+            if not file.exists():
+                film_scene(Scene.of_own_action(len(OWN_LABELS) * seed + number, label), file)
 
 
 def _film(folder: Path, looks: Split, length_s: float, seed: int) -> None:

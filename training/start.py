@@ -7,6 +7,8 @@ from pathlib import Path
 
 import torch
 
+from converters.checkpoint import read_checkpoint
+from converters.metadata import read_trained_facts
 from ppsdk.errors import ModelError
 from training.network import Linear, NetworkOptions, PPTSMv2, load_network
 from training.recipe import Recipe
@@ -44,6 +46,16 @@ def start_from(network: PPTSMv2, weights: Path) -> None:
         # It treats all frames alike until it has learned.
         torch.nn.init.zeros_(network.global_attention.fc.weight)
         network.expect_gate(NEW_GATE)
+
+
+def warn_of_other_pictures(init: Path, recipe: Recipe) -> None:
+    """What a network knows of pictures of one size is of little use for those of another."""
+    size = read_trained_facts(read_checkpoint(init)).image_size
+    if size not in (None, recipe.image_size):
+        log.warning(
+            "%s: learned from pictures of %d pixels, these have %d: image_size %d is meant for it",
+            *(init, size, recipe.image_size, size),
+        )
 
 
 def taught_layer(init: Path | None) -> Linear | None:

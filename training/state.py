@@ -24,9 +24,14 @@ def asked_for(
     init: Path | None,
 ) -> dict[str, Any]:
     """What a state must have been made with to go on from: the recipe, the clips, the weights."""
-    given = "" if init is None else digest_of(init)
     clips = {"clips": _told_apart(train), "held-out clips": _told_apart(held_out)}
-    return {**asdict(recipe), "num_classes": num_classes, **clips, "init": given}
+    return asked_of_weights(num_classes, recipe, init) | clips
+
+
+def asked_of_weights(num_classes: int, recipe: Recipe, init: Path | None) -> dict[str, Any]:
+    """The part of `asked_for` that is known before clips are decoded."""
+    given = "" if init is None else digest_of(init)
+    return {**asdict(recipe), "num_classes": num_classes, "init": given}
 
 
 def digest_of(weights: Path) -> str:
@@ -57,7 +62,7 @@ def save_state(file: Path, asked: dict[str, Any], content: dict[str, Any]) -> No
 
 def read_state(file: Path, asked: dict[str, Any]) -> dict[str, Any] | None:
     """None where there is no such file. Raises ModelError for one that is not whole, or of a
-    training that was asked for something else.
+    training that was asked for something else than `asked`, which may be a part of all.
     """
     if not file.exists():
         return None
@@ -69,12 +74,12 @@ def read_state(file: Path, asked: dict[str, Any]) -> dict[str, Any] | None:
         raise ModelError(
             f"{file}: cannot go on from it ({what}): delete it to start anew"
         ) from None
-    if made != asked:
-        others = [
-            f"{name} was {made.get(name)!r}, is {asked.get(name)!r}"
-            for name in dict.fromkeys([*made, *asked])
-            if made.get(name) != asked.get(name)
-        ]
+    others = [
+        f"{name} was {made.get(name)!r}, is {value!r}"
+        for name, value in asked.items()
+        if made.get(name) != value
+    ]
+    if others:
         raise ModelError(
             f"{file}: is of another recipe or data ({', '.join(others)[:200]}): choose another "
             "folder, or delete it"

@@ -17,10 +17,11 @@ from ppsdk.errors import ModelError
 from training.cache import cache_clips
 from training.data import ClipSets, read_clip_sets
 from training.fit import Fitted, fit
-from training.learners import EpochLog, MakePeer
+from training.learners import STATE_FILE, EpochLog, MakePeer
 from training.pictures import draw_confusion, draw_curves
 from training.recipe import Recipe
-from training.start import new_network
+from training.start import new_network, warn_of_other_pictures
+from training.state import asked_of_weights, read_state
 from training.weights import TrainedAs, save_weights
 
 log = logging.getLogger(__name__)
@@ -58,15 +59,15 @@ def train(
 
     make_peer: of recipe.dml "peer"; EfficientNet-Lite0 with a temporal shift unless given. cache:
     where decoded clips are kept, out/cache unless given; several trainings may share it.
-    Bad data is a VideoError that lists all that is wrong, and unfit weights are a ModelError,
-    before anything is decoded or written.
+    Bad data is a VideoError that lists all that is wrong, and unfit weights, or a training of
+    something else in `out`, are a ModelError, before anything is decoded or written; which clips
+    cannot be decoded is told, of all of them, before anything is learned.
     """
     sets = read_clip_sets(data, length_s=recipe.length_s, background=recipe.background)
     sided = sided_labels(sets.labels)
     if recipe.flip and sided:
         log.warning("labels name a side (%s): --no-flip is meant for those", ", ".join(sided))
-    if init is not None:
-        new_network(len(sets.labels), recipe, init)  # unfit weights are told before clips decode
+    _refuse_unfit(len(sets.labels), recipe, init, out)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -90,6 +91,19 @@ def train(
         progress=lambda epochs: show_progress(epochs, "training"),
     )
     return _write_results(sets, fitted, recipe, data, out)
+
+
+def _refuse_unfit(num_classes: int, recipe: Recipe, init: Path | None, out: Path) -> None:
+    """What can be told before clips are decoded."""
+    if init is not None:
+        new_network(num_classes, recipe, init)
+        warn_of_other_pictures(init, recipe)
+    elif recipe.frozen_stages or recipe.frozen_norms:
+        raise ModelError(
+            "recipe: frozen_stages and frozen_norms keep what weights know: they need --init, or "
+            "must be 0 and false"
+        )
+    read_state(out / STATE_FILE, asked_of_weights(num_classes, recipe, init))
 
 
 def clip_teacher(num_classes: int, recipe: Recipe) -> nn.Module:

@@ -17,7 +17,7 @@ from ppsdk.cli.shared import PATH, need, progress
 @click.option("--recipe", "recipe_file", type=PATH, help="JSON with fields of the recipe.")
 @click.option("--epochs", type=Integer(min=1), help="Overrides the recipe's.")
 @click.option("--image-size", type=Integer(min=32), help="Overrides the recipe's, pixels.")
-@click.option("--seed", type=int, help="Overrides the recipe's.")
+@click.option("--seed", type=Integer(min=0), help="Overrides the recipe's.")
 @click.option("--no-flip", is_flag=True, help="Do not mirror clips: for actions with a side.")
 def train(
     data: Path,
@@ -66,7 +66,9 @@ def train(
 @click.option(
     "--image-size", type=Integer(min=32), default=112, show_default=True, help="Pixels a side."
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of all that is random.")
+@click.option(
+    "--seed", type=Integer(min=0), default=0, show_default=True, help="Of all that is random."
+)
 def pretrain(data: Path, out: Path, frames: int, epochs: int, image_size: int, seed: int) -> None:
     """Learn what an ImageNet teacher sees in the unlabelled frames of DATA (a folder of videos, or
     the split train of a manifest.csv), and write a backbone for `train --init` to OUT.
@@ -86,4 +88,4 @@ def pretrain(data: Path, out: Path, frames: int, epochs: int, image_size: int, s
         f"explains {done.explained:.0%} of what the teacher sees in frames learned from"
         + ("" if unseen is None else f", {unseen:.0%} in videos held out")
     )
-    click.echo(f"next: ppsdk train DATA OUT --init {done.weights}")
+    click.echo(f"next: ppsdk train DATA OUT --init {done.weights} --image-size {image_size}")
