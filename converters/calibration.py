@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ppsdk.clips import sample_clip
+from ppsdk.clips import sample_spans
 from ppsdk.errors import ModelError, VideoError
 from ppsdk.facts import ModelFacts
-from ppsdk.manifest import VIDEO_SUFFIXES, LabelledClip, read_manifest
+from ppsdk.manifest import VIDEO_SUFFIXES, LabelledClip, by_recording, read_manifest
 from ppsdk.preprocess import crop_for_model
 from ppsdk.records import Image
 from ppsdk.sampling import Sampling
@@ -60,11 +60,19 @@ def read_calibration(
     source: a folder of videos, or with a folder a class; a manifest.csv, of which the split that is
     given counts, or "train" where there is one; or a recording, which is cut into windows of the
     model's length. At most so many are taken, by turns from each class and group.
-    Files that cannot be read are left out with a warning; VideoError where none can.
+    Files that cannot be read, and clips of one flat colour, are left out with a warning; VideoError
+    where none can be read.
     """
     clips = spread(list_clips(source, facts, split=split), at_most)
-    read = _readable(source, progress(clips), facts, sampling)
-    return [crops for _, crops in read]
+    read = _readable(source, clips, facts, sampling, progress)
+    pictures = [(clip, crops) for clip, crops in read if crops.std() >= _FLAT_LEVELS]
+    if not pictures:  # which `checked` refuses, and says why
+        return [crops for _, crops in read]
+    for clip, crops in read:
+        if crops.std() < _FLAT_LEVELS:
+            at = "" if clip.span_s is None else f" from {clip.span_s[0]:g} s"
+            log.warning("left out: %s%s: is flat, %.0f grey levels", clip.path, at, crops.mean())
+    return [crops for _, crops in pictures]
 
 
 def list_clips(source: Path, facts: ModelFacts, *, split: str | None = None) -> list[LabelledClip]:
@@ -84,6 +92,19 @@ def list_clips(source: Path, facts: ModelFacts, *, split: str | None = None) -> 
     return _windows_of(source, facts)
 
 
+def list_held_out(
+    manifest: Path, facts: ModelFacts, *, split: str | None = None
+) -> list[LabelledClip]:
+    """What there is to judge by, unopened: of one split of a manifest.csv, the one that is given,
+    else "val", "test", or all where there are no splits. Raises VideoError where there is nothing,
+    and for labels that the model does not have.
+    """
+    if split is None:
+        there = {clip.split for clip in read_manifest(manifest)}
+        split = next((name for name in HELD_OUT_SPLITS if name in there), None)
+    return read_manifest(manifest, split=split, labels=facts.labels)
+
+
 def read_held_out(
     manifest: Path,
     facts: ModelFacts,
@@ -92,15 +113,11 @@ def read_held_out(
     sampling: Sampling = "full",
     progress: Progress = iter,
 ) -> HeldOut:
-    """The clips of one split of a manifest.csv: the one that is given, else "val", "test", or all
-    where there are no splits. Raises VideoError where none can be read, and for labels that
-    the model does not have; single files that cannot be read are left out with a warning.
+    """The clips of `list_held_out`. Raises VideoError where none can be read; single files that
+    cannot be are left out with a warning.
     """
-    if split is None:
-        there = {clip.split for clip in read_manifest(manifest)}
-        split = next((name for name in HELD_OUT_SPLITS if name in there), None)
-    clips = read_manifest(manifest, split=split, labels=facts.labels)
-    read = _readable(manifest, progress(clips), facts, sampling)
+    clips = list_held_out(manifest, facts, split=split)
+    read = _readable(manifest, clips, facts, sampling, progress)
     label_ids = np.array([facts.labels.index(clip.label) for clip, _ in read])
     return HeldOut([crops for _, crops in read], label_ids)
 
@@ -126,31 +143,50 @@ def spread(clips: Sequence[LabelledClip], at_most: int) -> list[LabelledClip]:
 
 
 def _readable(
-    source: Path, clips: Iterable[LabelledClip], facts: ModelFacts, sampling: Sampling
+    source: Path,
+    clips: Sequence[LabelledClip],
+    facts: ModelFacts,
+    sampling: Sampling,
+    progress: Progress,
 ) -> list[tuple[LabelledClip, Image]]:
-    read, unread = [], 0
-    for clip in clips:
-        try:
-            read.append((clip, read_crops(clip, facts, sampling=sampling)))
-        except VideoError as error:
-            unread += 1
-            log.warning("left out: %s", error)
+    crops_of: dict[int, Image | VideoError] = {}
+    for together in progress(by_recording(clips)):
+        of_file = read_recording([clips[i] for i in together], facts, sampling=sampling)
+        crops_of.update(zip(together, of_file, strict=True))
+    read = []
+    errors: dict[str, None] = {}  # one of a file, however many clips of it there are
+    for i, clip in enumerate(clips):
+        crops = crops_of[i]
+        if isinstance(crops, VideoError):
+            errors[str(crops)] = None
+        else:
+            read.append((clip, crops))
+    for error in errors:
+        log.warning("left out: %s", error)
     if not read:
-        raise VideoError(f"{source}: none of its {unread} clips can be read")
+        raise VideoError(f"{source}: none of its {len(clips)} clips can be read")
     return read
 
 
-def read_crops(clip: LabelledClip, facts: ModelFacts, *, sampling: Sampling = "full") -> Image:
-    """uint8 (num_segments, S, S, 3): as `Recognizer.classify` sees the clip."""
-    frames = sample_clip(
-        clip.path,
-        num_segments=facts.num_segments,
-        sampling=sampling,
-        roi=clip.roi,
-        span_s=clip.window_s(facts.length_s),
-    )
+def read_recording(
+    clips: Sequence[LabelledClip], facts: ModelFacts, *, sampling: Sampling = "full"
+) -> list[Image | VideoError]:
+    """Of each clip, all of one file and region, uint8 (num_segments, S, S, 3), as
+    `Recognizer.classify` sees it, or why it cannot be read. The file is decoded once.
+    """
     sizes = {"image_size": facts.image_size, "short_side": facts.short_side}
-    return np.stack([crop_for_model(image, **sizes) for image in frames.images])
+    try:
+        read = sample_spans(
+            clips[0].path,
+            [clip.window_s(facts.length_s) for clip in clips],
+            lambda image: crop_for_model(image, **sizes),
+            num_segments=facts.num_segments,
+            sampling=sampling,
+            roi=clips[0].roi,
+        )
+    except VideoError as error:
+        return [error] * len(clips)
+    return [of if isinstance(of, VideoError) else of.images for of in read]
 
 
 def checked(

@@ -20,6 +20,7 @@ from converters.calibration import (
     checked,
     fingerprint,
     held_out_of,
+    list_held_out,
     read_calibration,
     read_held_out,
 )
@@ -105,7 +106,11 @@ def quantize_with_files(
     refuse_existing(out.resolve(), force=options.force)
     if out.resolve().parent.exists():
         check_folder(out.resolve().parent)
-    _, facts = load_model(model_dir)
+    # What can be told before clips are decoded.
+    facts = _float_model(model_dir)[1]
+    manifest = files.held_out or held_out_of(files.calibration)
+    if manifest is not None:
+        list_held_out(manifest, facts, split=files.held_out_split)
     clips = read_calibration(
         files.calibration,
         facts,
@@ -114,7 +119,6 @@ def quantize_with_files(
         sampling=files.sampling,
         progress=lambda items: progress(items, "calibration clips"),
     )
-    manifest = files.held_out or held_out_of(files.calibration)
     held_out = None
     if manifest is not None:
         held_out = read_held_out(
@@ -127,6 +131,15 @@ def quantize_with_files(
     else:
         log.warning("no held-out clips: judged by those of the calibration")
     return quantize(model_dir, clips, out, options, held_out=held_out, progress=progress)
+
+
+def _float_model(model_dir: Path) -> tuple[ov.Model, ModelFacts]:
+    model, facts = load_model(model_dir)
+    if count_quantized(model) and facts.precision == "FP32":
+        raise ModelError(f"{model_dir}: is quantized already, though it says FP32")
+    if facts.precision != "FP32":
+        raise ModelError(f"{model_dir}: is {facts.precision} already: quantize the FP32 model")
+    return model, facts
 
 
 def quantize(
@@ -147,11 +160,7 @@ def quantize(
     does without a word, and where no recipe meets the target.
     """
     refuse_existing(out.resolve(), force=options.force)
-    model, facts = load_model(model_dir)
-    if count_quantized(model) and facts.precision == "FP32":
-        raise ModelError(f"{model_dir}: is quantized already, though it says FP32")
-    if facts.precision != "FP32":
-        raise ModelError(f"{model_dir}: is {facts.precision} already: quantize the FP32 model")
+    model, facts = _float_model(model_dir)
     judged_by = () if held_out is None else held_out.crops
     clips = checked(calibration_clips, facts, held_out=judged_by, force=options.force)
     held_out = held_out or HeldOut(clips)

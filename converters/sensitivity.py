@@ -17,6 +17,7 @@ from converters.quantize import count_quantized
 from converters.recipes import LAYER_TYPES
 from converters.report.charts import sensitivity_chart
 from ppsdk.errors import ModelError
+from ppsdk.facts import ModelFacts
 from ppsdk.model import load_model
 from ppsdk.records import Image
 from ppsdk.result_files import write_whole
@@ -56,12 +57,7 @@ def sensitivity(
     """clips: uint8 crops. int8_dir: made from fp32_dir; its ranges are used as they are, so that
     nothing is calibrated again. Raises ModelError where the two are not of the same network.
     """
-    fp32, facts = load_model(fp32_dir)
-    int8, int8_facts = load_model(int8_dir)
-    if not count_quantized(int8):
-        raise ModelError(f"{int8_dir}: has no quantized layers")
-    if facts.source_sha256 != int8_facts.source_sha256 or facts.labels != int8_facts.labels:
-        raise ModelError(f"{int8_dir}: was not made from the weights of {fp32_dir}")
+    fp32, int8, facts = load_pair(fp32_dir, int8_dir)
     exact = all_logits(fp32, facts, clips)
     layers = list(quantized_layers(int8))
 
@@ -75,6 +71,17 @@ def sensitivity(
         rows.append(LayerSensitivity(layer, alone, compared(released(int8, fp32, [layer]))))
     rows.sort(key=lambda row: -row.alone.score_mean)
     return Sensitivity(compared(int8), tuple(rows))
+
+
+def load_pair(fp32_dir: Path, int8_dir: Path) -> tuple[ov.Model, ov.Model, ModelFacts]:
+    """FP32, INT8, and what they are of. Raises ModelError where it is not the same network."""
+    fp32, facts = load_model(fp32_dir)
+    int8, int8_facts = load_model(int8_dir)
+    if not count_quantized(int8):
+        raise ModelError(f"{int8_dir}: has no quantized layers")
+    if facts.source_sha256 != int8_facts.source_sha256 or facts.labels != int8_facts.labels:
+        raise ModelError(f"{int8_dir}: was not made from the weights of {fp32_dir}")
+    return fp32, int8, facts
 
 
 def as_text(result: Sensitivity) -> str:

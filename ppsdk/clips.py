@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +58,58 @@ def sample_clip(
     images: dict[int, Image] = {}
     chosen = read_chosen(path, choose, images.__setitem__, roi=roi, decoder=decoder)
     return _clip(images, chosen, span_s)
+
+
+def sample_spans(
+    path: str | os.PathLike[str],
+    spans_s: Sequence[tuple[float, float] | None],
+    shrink: Callable[[Image], Image],
+    *,
+    num_segments: int,
+    sampling: Sampling = "full",
+    roi: Roi | None = None,
+) -> list[Clip | VideoError]:
+    """`sample_clip` of several parts of a file that is decoded once; None is all of it. Images are
+    shrunk as they come, for those of many parts do not fit into memory. A part in which there is
+    no frame is its error. Raises VideoError for a file that gives none at all.
+    """
+    chooses = [chooser(sampling, num_segments, None)] * len(spans_s)
+    chooses = [
+        choose if span_s is None else _within(span_s, choose, str(path))
+        for choose, span_s in zip(chooses, spans_s, strict=True)
+    ]
+    check_roi(roi)
+    of_spans: list[NDArray[np.int64] | VideoError] = []
+
+    def choose_all(times: FrameTimes) -> NDArray[np.int64]:
+        of_spans[:] = [_chosen_or_error(choose, times) for choose in chooses]
+        found = [indices for indices in of_spans if not isinstance(indices, VideoError)]
+        return np.concatenate([np.empty(0, np.int64), *found])
+
+    images: dict[int, Image] = {}
+
+    def keep(index: int, image: Image) -> None:
+        images[index] = shrink(image)
+
+    chosen = read_chosen(path, choose_all, keep, roi=roi)
+    clips: list[Clip | VideoError] = []
+    start = 0
+    for span_s, indices in zip(spans_s, of_spans, strict=True):
+        if isinstance(indices, VideoError):
+            clips.append(indices)
+            continue
+        part = slice(start, start + len(indices))
+        start = part.stop
+        own = Chosen(chosen.decoded[part], chosen.frame_indices[part], chosen.times)
+        clips.append(_clip(images, own, span_s))
+    return clips
+
+
+def _chosen_or_error(choose: Choose, times: FrameTimes) -> NDArray[np.int64] | VideoError:
+    try:
+        return choose(times)
+    except VideoError as error:
+        return error
 
 
 def _within(span_s: tuple[float, float], choose: Choose, name: str) -> Choose:

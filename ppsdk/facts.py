@@ -9,6 +9,7 @@ from typing import Any
 
 from ppsdk.errors import ModelError
 from ppsdk.preprocess import IMAGENET_MEAN, IMAGENET_STD, RESIZE_RULE
+from ppsdk.thinning import WindowGrid, check_seconds
 
 # Raised when a reader of this version could not use a model of that one.
 FORMAT = 1
@@ -48,11 +49,16 @@ class ModelFacts:
     calibration_clips: int = 0
     calibrated_with: tuple[str, ...] = ()
 
-    def stride_in_use_s(self, length_s: float | None, stride_s: float | None) -> float:
-        """Of windows for which these are given; a length with no stride keeps the overlap."""
-        if stride_s is not None:
-            return stride_s
-        return self.stride_s * (1.0 if length_s is None else length_s / self.length_s)
+    def grid(self, length_s: float | None, stride_s: float | None) -> WindowGrid:
+        """How streams are cut for which these are given, seconds; a length with no stride keeps the
+        overlap. The stride is rounded to whole segments. ValueError for what is out of range.
+        """
+        if length_s is None:
+            length_s = self.length_s
+        if stride_s is None:
+            check_seconds("length_s", length_s)
+            stride_s = self.stride_s * length_s / self.length_s
+        return WindowGrid.from_seconds(length_s, stride_s, self.num_segments)
 
     def to_rt_info(self) -> dict[str, str]:
         """Every fact as a JSON text: rt_info values come back as strings, whatever goes in."""

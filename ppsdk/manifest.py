@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import csv
 import math
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +40,14 @@ class LabelledClip:
             return None
         start_s = max(0.0, sum(self.span_s) / 2 - length_s / 2)
         return start_s, start_s + length_s
+
+
+def by_recording(clips: Sequence[LabelledClip]) -> list[list[int]]:
+    """Positions in clips: those of the same file and region together, to be decoded once."""
+    together: dict[tuple[Path, Roi | None], list[int]] = defaultdict(list)
+    for i, clip in enumerate(clips):
+        together[clip.path, clip.roi].append(i)
+    return list(together.values())
 
 
 def read_manifest(

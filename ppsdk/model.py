@@ -8,6 +8,7 @@ import hashlib
 import logging
 import queue
 from collections.abc import Callable
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from threading import Lock
@@ -133,7 +134,8 @@ class Network:
         # Whoever has streams may never ask the whole model again.
         self._idle = queue.LifoQueue()
         if hasattr(self._compiled, "release_memory"):  # since OpenVINO 2025.0
-            self._compiled.release_memory()
+            with suppress(RuntimeError):  # another thread asks the whole model right now
+                self._compiled.release_memory()
         return cut
 
     def _check_cached(self, model_dir: str | PathLike[str], cache_dir: str | PathLike[str]) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ppsdk.clips import sample_clip, sample_frames
+from ppsdk.clips import sample_clip, sample_frames, sample_spans
 from ppsdk.errors import ModelError, VideoError
 from ppsdk.event_options import EventOptions
 from ppsdk.events import detect_events
@@ -30,7 +31,9 @@ from ppsdk.sources.protocol import OnStatus
 from ppsdk.stream import Tap, window_clips
 from ppsdk.stream_options import StreamOptions
 from ppsdk.streams import Streams
-from ppsdk.thinning import WindowGrid, check_seconds
+from ppsdk.thinning import TIE_S, WindowGrid
+
+log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 
@@ -160,6 +163,31 @@ class Recognizer:
             return self._scores(clip, self.logits(clip.images))
         crops = np.stack([self._crop(image) for image in clip.images])
         return self._scores(clip, self.logits(crops))
+
+    def classify_spans(
+        self,
+        path: str | os.PathLike[str],
+        spans_s: Sequence[tuple[float, float] | None],
+        *,
+        sampling: Sampling = "full",
+        roi: Roi | None = None,
+    ) -> list[WindowScores | VideoError]:
+        """`classify` for several parts of a file, None for all of it, which is decoded once. A part
+        in which there is no frame has its error. Raises VideoError for a file that gives none.
+        """
+        check_sampling(sampling, ("full", "paddlevideo"))
+        read = sample_spans(
+            path,
+            spans_s,
+            self._crop,
+            num_segments=self.num_segments,
+            sampling=sampling,
+            roi=roi,
+        )
+        return [
+            clip if isinstance(clip, VideoError) else self._scores(clip, self.logits(clip.images))
+            for clip in read
+        ]
 
     def windows(
         self,
@@ -340,14 +368,13 @@ class Recognizer:
         )
 
     def _grid(self, length_s: float | None, stride_s: float | None) -> WindowGrid:
-        """A given length with no stride keeps the model's overlap."""
-        facts = self.facts
-        if length_s is None:
-            length_s = facts.length_s
-        if stride_s is None:
-            check_seconds("length_s", length_s)
-            stride_s = facts.stride_s * length_s / facts.length_s
-        return WindowGrid.from_seconds(length_s, stride_s, facts.num_segments)
+        grid = self.facts.grid(length_s, stride_s)
+        if stride_s is not None and abs(grid.stride_s - stride_s) > TIE_S:
+            log.warning(
+                "stride_s %g is not a whole number of segments of %g s: using %g s",
+                *(stride_s, grid.segment_s, grid.stride_s),
+            )
+        return grid
 
     def _open_network(self) -> Network:
         if self._network is None:

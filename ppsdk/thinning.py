@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from statistics import median
 
 from ppsdk.records import Frame, Image
-
-log = logging.getLogger(__name__)
 
 # Times come from integers in units of at most a microsecond: closer than that is equal.
 TIE_S = 1e-6
@@ -53,19 +50,15 @@ class WindowGrid:
                 f"length_s is {length_s}: must be {num_segments * SHORTEST_SEGMENT_S:g} s or more "
                 f"for {num_segments} segments"
             )
-        stride_segments = max(1, round(stride_s / segment_s))
-        if abs(stride_segments * segment_s - stride_s) > TIE_S:
-            log.warning(
-                "stride_s %g is not a whole number of segments of %g s: using %g s",
-                stride_s,
-                segment_s,
-                stride_segments * segment_s,
-            )
-        return cls(num_segments, segment_s, stride_segments)
+        return cls(num_segments, segment_s, max(1, round(stride_s / segment_s)))
 
     @property
     def length_s(self) -> float:
         return self.num_segments * self.segment_s
+
+    @property
+    def stride_s(self) -> float:
+        return self.stride_segments * self.segment_s
 
 
 @dataclass(frozen=True, eq=False)

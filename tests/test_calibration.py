@@ -13,8 +13,8 @@ from converters.calibration import (
     held_out_of,
     list_clips,
     read_calibration,
-    read_crops,
     read_held_out,
+    read_recording,
     spread,
 )
 from ppsdk import ModelError, Recognizer, VideoError
@@ -86,7 +86,8 @@ def test_crops_are_those_that_inference_sees(tiny_dir, facts):
     clip = LabelledClip("x", CLIP, "class_000", span_s=(0.5, 1.5), roi=(0, 0, 0.5, 1))
     with Recognizer(tiny_dir) as recognizer:
         seen = recognizer.classify(CLIP, span_s=(0.5, 1.5), roi=(0, 0, 0.5, 1)).logits
-        assert np.array_equal(recognizer.logits(read_crops(clip, facts)), seen)
+        (crops,) = read_recording([clip], facts)
+        assert np.array_equal(recognizer.logits(crops), seen)
 
 
 def test_unreadable_files_are_left_out_with_a_warning(facts, tmp_path, caplog):
@@ -97,6 +98,19 @@ def test_unreadable_files_are_left_out_with_a_warning(facts, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         assert len(read_calibration(tmp_path, facts)) == 1
     assert "bad.mp4" in caplog.text
+
+
+def test_flat_clips_are_left_out_with_their_names(facts, tmp_path, caplog):
+    """A lens cap at one time of a recording, which nobody can take out, refused all of it."""
+    from ppsdk.demo.film import write_video
+
+    noise = np.random.default_rng(0).integers(0, 256, (25, 64, 64, 3), dtype=np.uint8)
+    write_video([*noise, *np.zeros_like(noise)], tmp_path / "half.mp4", fps=25)
+    assert len(read_calibration(tmp_path / "half.mp4", facts)) == 1
+    assert "half.mp4 from 1 s: is flat, 0 grey levels" in caplog.text
+    write_video(np.zeros_like(noise), tmp_path / "dark.mp4", fps=25)
+    with pytest.raises(ModelError, match="calibration clip 0 is flat"):
+        checked(read_calibration(tmp_path / "dark.mp4", facts), facts)
 
 
 def test_repeated_clips_count_once_and_order_does_not_matter(facts, caplog):

@@ -13,6 +13,7 @@ import pytest
 from conftest import SYNTH, synth_cases
 
 from ppsdk import VideoError, sample_clip
+from ppsdk.clips import sample_spans
 
 CASES = synth_cases()
 READABLE = [case for case in CASES if case["true_frames"] is not None]
@@ -285,3 +286,35 @@ def test_a_part_ends_with_the_file_and_must_have_frames():
         sample_clip(SYNTH / "base_64.mp4", span_s=(3, 4))
     with pytest.raises(ValueError, match="must be 0 <= start < end"):
         sample_clip(SYNTH / "base_64.mp4", span_s=(2, 1))
+
+
+@pytest.mark.parametrize("name", ["long_3000.mp4", "vfr_10_then_50.mp4"])
+def test_parts_of_a_file_are_those_that_are_sampled_one_by_one(name):
+    spans = [(0.0, 1.0), None, (0.5, 1.5), (9000.0, 9001.0), (1.0, 1.2)]
+    sizes: list[tuple[int, ...]] = []
+
+    def shrink(image):
+        sizes.append(image.shape)
+        return image[::2, ::2]
+
+    read = sample_spans(SYNTH / name, spans, shrink, num_segments=4)
+    assert len(sizes) <= 17, "a frame is decoded and shrunk once"
+    for clip, span_s in zip(read, spans, strict=True):
+        if span_s == (9000.0, 9001.0):
+            assert isinstance(clip, VideoError) and "no frame from 9000 s" in str(clip)
+            continue
+        alone = sample_clip(SYNTH / name, num_segments=4, span_s=span_s)
+        assert np.array_equal(clip.images, alone.images[:, ::2, ::2])
+        assert clip.frame_indices.tolist() == alone.frame_indices.tolist()
+        assert (clip.start_s, clip.end_s) == (alone.start_s, alone.end_s)
+
+
+@pytest.mark.parametrize("name", ["corrupt_middle.mp4", "trunc_half_faststart.mp4"])
+def test_parts_of_a_damaged_file_are_too(name):
+    spans = [None, (0.2, 1.1)]
+    read = sample_spans(SYNTH / name, spans, lambda image: image, num_segments=8)
+    for clip, span_s in zip(read, spans, strict=True):
+        alone = sample_clip(SYNTH / name, num_segments=8, span_s=span_s)
+        # What threads of the decoder make of what is missing differs a little each time.
+        assert np.abs(clip.images.astype(int) - alone.images).mean() < 1
+        assert clip.frame_indices.tolist() == alone.frame_indices.tolist()

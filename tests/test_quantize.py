@@ -17,10 +17,16 @@ from test_cli import assert_refused, run  # noqa: E402
 from converters import quantize as quantize_module  # noqa: E402
 from converters.agreement import Target, all_logits  # noqa: E402
 from converters.calibration import HeldOut  # noqa: E402
-from converters.quantize import QuantizeOptions, count_quantized, quantize  # noqa: E402
+from converters.quantize import (  # noqa: E402
+    ClipFiles,
+    QuantizeOptions,
+    count_quantized,
+    quantize,
+    quantize_with_files,
+)
 from converters.recipes import RECIPE_NAMES, RECIPES, quantized_by  # noqa: E402
 from converters.sensitivity import quantized_layers, released, sensitivity  # noqa: E402
-from ppsdk import ModelError, Recognizer  # noqa: E402
+from ppsdk import ModelError, Recognizer, VideoError  # noqa: E402
 from ppsdk.model import load_model, save_model, with_uint8_input  # noqa: E402
 from ppsdk.preprocess import normalize  # noqa: E402
 
@@ -127,6 +133,26 @@ def test_what_cannot_be_quantized_is_refused(tiny_dir, tiny_int8_dir, clips, tmp
     with pytest.raises(ModelError, match="recipe is 'best': must be one of performance, mixed"):
         QuantizeOptions(recipe="best")
     assert not (tmp_path / "x").exists()
+
+
+def test_what_is_wrong_is_told_before_clips_are_decoded(
+    tiny_dir, tiny_int8_dir, folder_of_clips, tmp_path
+):
+    def decoding(items, label):
+        pytest.fail(f"{label}: decoded before it was refused")
+
+    def refused(model_dir, says, **files):
+        with pytest.raises((ModelError, VideoError), match=says):
+            given = ClipFiles(folder_of_clips, **files)
+            quantize_with_files(model_dir, given, tmp_path / "x", progress=decoding)
+
+    (tmp_path / "m.csv").write_text("path,label\na.mp4,jump\n")
+    refused(tiny_int8_dir, "is INT8 already")
+    refused(tiny_dir, "none.csv", held_out=tmp_path / "none.csv")
+    refused(
+        tiny_dir, "cannot choose split 'tset'", held_out=tmp_path / "m.csv", held_out_split="tset"
+    )
+    refused(tiny_dir, "'jump' are not among the model's", held_out=tmp_path / "m.csv")
 
 
 def test_an_int8_graph_under_an_fp32_name_is_refused(tiny_dir, tiny_int8_dir, clips, tmp_path):

@@ -17,7 +17,7 @@ pytest.importorskip("nncf", reason="needs the extra 'convert'")
 from conftest import SYNTH  # noqa: E402
 from test_cli import assert_refused, run  # noqa: E402
 
-from converters.calibration import fingerprint, read_crops  # noqa: E402
+from converters.calibration import fingerprint, read_recording  # noqa: E402
 from converters.report.accuracy import Answers, ask_both, compare  # noqa: E402
 from converters.report.machine import notes_on, this_machine  # noqa: E402
 from converters.report.report import SCHEMA, ReportOptions, make_report  # noqa: E402
@@ -231,30 +231,28 @@ def test_a_killed_run_goes_on_where_it_was(tiny_dir, tiny_int8_dir, manifest, tm
     models = {"fp32": Network(tiny_dir), "int8": Network(tiny_int8_dir)}
     clips = read_manifest(manifest, split="test")
     # Clip 0 cannot be read; INT8 was calibrated with clips 1 and 6, one on each side of the end.
-    known = tuple(fingerprint(read_crops(clips[i], models["int8"].facts)) for i in (1, 6))
+    crops = read_recording(clips[1:], models["int8"].facts)
+    known = fingerprint(crops[0]), fingerprint(crops[5])
     models["int8"].facts = replace(models["int8"].facts, calibrated_with=known)
 
-    def two_and_a_half(items):
-        for i in items:
-            if i == 3:
+    asked = []
+
+    class Counting:
+        def __init__(self, network, most=10**9):
+            self.network, self.facts, self.most = network, network.facts, most
+
+        def logits(self, crops):
+            if len(asked) == self.most:
                 # A row that was being written when the power went.
                 with (tmp_path / "answers.f32").open("ab") as file:
                     file.write(b"half")
                 raise KeyboardInterrupt
-            yield i
-
-    with pytest.raises(KeyboardInterrupt):
-        ask_both(models, clips, tmp_path, key="k", progress=two_and_a_half)
-    asked = []
-
-    class Counting:
-        def __init__(self, network):
-            self.network, self.facts = network, network.facts
-
-        def logits(self, crops):
             asked.append(1)
             return self.network.logits(crops)
 
+    with pytest.raises(KeyboardInterrupt):  # two clips and a half are asked
+        ask_both({k: Counting(v, 5) for k, v in models.items()}, clips, tmp_path, key="k")
+    asked.clear()
     counting = {name: Counting(network) for name, network in models.items()}
     resumed = ask_both(counting, clips, tmp_path, key="k")
     assert len(asked) == 2 * 4, "of seven clips three were done"
@@ -264,6 +262,23 @@ def test_a_killed_run_goes_on_where_it_was(tiny_dir, tiny_int8_dir, manifest, tm
     assert resumed.calibrated == straight.calibrated == 2
     anew = ask_both(counting, clips, tmp_path, key="another model")
     assert np.array_equal(anew.int8, straight.int8) and len(asked) == 2 * 4 + 2 * 6
+
+
+def test_a_file_that_has_come_or_changed_is_asked_again(tiny_dir, tiny_int8_dir, tmp_path):
+    models = {"fp32": Network(tiny_dir), "int8": Network(tiny_int8_dir)}
+    rows = ["path,label", "a.mp4,class_000", "late.mp4,class_001"]
+    (tmp_path / "m.csv").write_text("\n".join(rows))
+    shutil.copy(SYNTH / "base_64.mp4", tmp_path / "a.mp4")
+    clips = read_manifest(tmp_path / "m.csv")
+    first = ask_both(models, clips, tmp_path / "out", key="k")
+    assert len(first.clips) == 1 and "late.mp4: no such file" in first.unreadable[0]
+    shutil.copy(SYNTH / "short_16.mp4", tmp_path / "late.mp4")
+    then = ask_both(models, clips, tmp_path / "out", key="k")
+    assert len(then.clips) == 2 and then.unreadable == ()
+    shutil.copy(SYNTH / "gray.mp4", tmp_path / "a.mp4")
+    changed = ask_both(models, clips, tmp_path / "out", key="k")
+    assert np.array_equal(changed.fp32[1], then.fp32[1])
+    assert not np.array_equal(changed.fp32[0], then.fp32[0])
 
 
 def test_what_is_not_a_pair_is_refused(tiny_dir, tiny_int8_dir, manifest, tmp_path):

@@ -236,6 +236,31 @@ def test_streams_do_not_disturb_each_other(networks, kind):
     assert not wrong
 
 
+def test_a_thread_that_classifies_does_not_keep_streams_from_sharing_work(model_dirs, caplog):
+    """OpenVINO gives no memory back while a request runs, which was taken for a model that cannot
+    be cut.
+    """
+    folder = model_dirs("plain")
+    networks = [Network(folder, num_threads=1) for _ in range(4)]
+    crops = np.zeros((SEGMENTS, 64, 64, 3), np.uint8)
+    is_over = threading.Event()
+
+    def classify(network):
+        while not is_over.is_set():
+            network.logits(crops)
+
+    for network in networks:
+        threads = [threading.Thread(target=classify, args=(network,)) for _ in range(3)]
+        is_over.clear()
+        for thread in threads:
+            thread.start()
+        network.stream_scorer(stride_segments=2)
+        is_over.set()
+        for thread in threads:
+            thread.join()
+    assert "share no work" not in caplog.text
+
+
 @pytest.mark.parametrize("kind", ["attention", "plain"])
 def test_answers_are_copies(networks, kind):
     scorer = networks(kind).stream_scorer(stride_segments=1)

@@ -151,6 +151,19 @@ def test_events_go_to_the_recording_that_they_name(tmp_path):
         join_recordings(truth, [record("end", 0, 1, 3, 3, source="c.mp4")])
 
 
+def test_events_of_two_files_are_not_taken_for_those_of_one():
+    truth = {"day1/a.mp4": [LabelledSpan("pick", 0, 4)]}
+    sources = ("/x/day1/a.mp4", "a.mp4", "day1/a.mp4")
+    (one,) = join_recordings(
+        truth, [record("end", 0, 1, 3, 3, source=s, event_id=s) for s in sources], length_s=60
+    )
+    assert len(one.events) == 3
+    with pytest.raises(ValueError, match="'/x/day1/a.mp4' and of '/x/day3/a.mp4': the truth has"):
+        join_recordings(
+            truth, [record("end", 0, 1, 3, 3, source=f"/x/{d}/a.mp4") for d in ("day1", "day3")]
+        )
+
+
 def test_which_file_is_meant():
     paths = ["day1/a.mp4", "day2/a.mp4", "b.mp4"]
     assert path_of("/films/day2/a.mp4", paths) == "day2/a.mp4"
@@ -219,6 +232,13 @@ def test_what_happens_at_the_same_time_is_all_seen(tmp_path):
     draw_timeline([Recording("a.mp4", tuple(truth), tuple(events), 12)], tmp_path / "t.png")
     walk, wave = (pixels(tmp_path / "t.png", colour) for colour in PALETTE[:2])
     assert 0.8 < walk / wave < 1.25 and walk > 20_000
+
+
+def test_many_things_at_once_can_be_drawn(tmp_path):
+    """Letters for them would have no height."""
+    truth = tuple(LabelledSpan(f"person {i}", 1, 11) for i in range(30))
+    draw_timeline([Recording("a.mp4", truth, (), 12)], tmp_path / "t.png")
+    assert pixels(tmp_path / "t.png", WRONG) > 500
 
 
 def test_labels_have_colours_of_their_own():

@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 import shutil
 
 import numpy as np
@@ -210,6 +211,10 @@ def test_videos_by_the_names_in_the_truth(tmp_path, caplog):
     shutil.copytree(tmp_path / "deep", tmp_path / "more")
     with pytest.raises(ValueError, match="'a.mp4' may be any of deep/a.mp4, more/a.mp4"):
         videos_of(tmp_path, {"a.mp4": spans})
+    for name in ("a.mp4", "c.mp4"):
+        (tmp_path / "more" / name).unlink()
+    with pytest.raises(ValueError, match="truth has 'day2/c.mp4' and another that may be 'c.mp4'"):
+        videos_of(tmp_path / "deep", {"day1/c.mp4": spans, "day2/c.mp4": spans})
     with pytest.raises(ValueError, match="none: no videos"):
         videos_of(tmp_path / "none", {})
 
@@ -239,3 +244,13 @@ def test_scores_are_computed_once(tiny_dir, tmp_path, monkeypatch):
         assert np.array_equal(mended.windows[0].logits, first.windows[0].logits)
         score_videos(recognizer, listed, stride_s=1.0, cache=tmp_path / "cache")
         assert len(list((tmp_path / "cache").iterdir())) == 2, "another stride, other scores"
+    # The same weights, converted again for other windows.
+    xml = shutil.copytree(tiny_dir, tmp_path / "longer") / "model.xml"
+    text, count = re.subn(
+        '<length_s value="[^"]*"', '<length_s value="2.0"', xml.read_text("utf-8")
+    )
+    assert count == 1
+    xml.write_text(text, "utf-8")
+    with Recognizer(tmp_path / "longer") as recognizer:
+        (longer,) = score_videos(recognizer, listed, cache=tmp_path / "cache")
+        assert longer.windows[0].end_s - longer.windows[0].start_s == pytest.approx(2)

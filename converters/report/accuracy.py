@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.agreement import Agreement, agreement, softmax
-from converters.calibration import fingerprint, read_crops
+from converters.calibration import fingerprint, read_recording
 from converters.report.statistics import group_interval, mcnemar, wilson
 from ppsdk.errors import ModelError, VideoError
-from ppsdk.manifest import LabelledClip
+from ppsdk.manifest import LabelledClip, by_recording
 from ppsdk.model import Network
 from ppsdk.sampling import Sampling
 
@@ -112,20 +112,25 @@ def ask_both(
     """
     folder.mkdir(parents=True, exist_ok=True)
     facts, seen = models["fp32"].facts, set(models["int8"].facts.calibrated_with)
-    asked = [[str(clip.path), clip.label, clip.span_s, clip.roi] for clip in clips]
+    asked = [[str(c.path), c.label, c.span_s, c.roi, _state(c.path)] for c in clips]
     digest = hashlib.sha256(json.dumps([key, sampling, asked]).encode()).hexdigest()
+    together = by_recording(clips)  # rows are in this order
+    clips = [clips[i] for of_file in together for i in of_file]
     rows = _Rows(folder, digest, classes=len(facts.labels))
-    for i in progress(range(len(clips))):
-        if i < rows.done:
+    first = 0
+    for of_file in progress(together):
+        places = range(max(first, rows.done), first + len(of_file))
+        first += len(of_file)
+        if not places:
             continue
-        try:
-            crops = read_crops(clips[i], facts, sampling=sampling)
-        except VideoError as error:
-            rows.add_error(i, str(error))
-            continue
-        if fingerprint(crops) in seen:
-            rows.add_calibrated(i)
-        rows.add(np.stack([models[name].logits(crops) for name in ("fp32", "int8")]))
+        read = read_recording([clips[i] for i in places], facts, sampling=sampling)
+        for i, crops in zip(places, read, strict=True):
+            if isinstance(crops, VideoError):
+                rows.add_error(i, str(crops))
+                continue
+            if fingerprint(crops) in seen:
+                rows.add_calibrated(i)
+            rows.add(np.stack([models[name].logits(crops) for name in ("fp32", "int8")]))
     values, errors, calibrated = rows.read()
     good = [i for i in range(len(clips)) if i not in errors]
     if not good:
@@ -140,6 +145,15 @@ def ask_both(
         unreadable=tuple(errors.values()),
         calibrated=len(calibrated),
     )
+
+
+def _state(file: Path) -> tuple[int, int] | None:
+    """Other where the file has changed, or has come since."""
+    try:
+        seen = file.stat()
+    except OSError:
+        return None
+    return seen.st_size, seen.st_mtime_ns
 
 
 class _Rows:

@@ -98,8 +98,9 @@ def _span_text(span: ActionEvent | LabelledSpan) -> str:
 
 @click.command()
 @click.option("--out", type=PATH, help="Keep the converted model there; nowhere unless given.")
+@click.option("--force", is_flag=True, help="Replace the model in --out.")
 @json_option
-def selftest(out: Path | None, as_json: bool) -> int:
+def selftest(out: Path | None, force: bool, as_json: bool) -> int:
     """Convert a seeded checkpoint, run it on a clip that ppsdk carries, and compare with what the
     reference gave: that this machine decodes, converts and computes right.
     """
@@ -114,7 +115,7 @@ def selftest(out: Path | None, as_json: bool) -> int:
         write_pdparams(checkpoint, seeded_weights(SEED), prefix="backbone.")
         labels.write_text("\n".join(LABELS), "utf-8")
         conversion = convert(
-            checkpoint, out or Path(folder, "model"), ConvertOptions(labels, force=True)
+            checkpoint, out or Path(folder, "model"), ConvertOptions(labels, force=force)
         )
         result = run_selftest(conversion.folder, conversion.max_abs_diff)
     if as_json:

@@ -13,7 +13,6 @@ from ppsdk.cli.shared import PATH
 
 if TYPE_CHECKING:
     from ppsdk.event_options import EventOptions
-    from ppsdk.facts import ModelFacts
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -51,11 +50,6 @@ def event_options(command: Command) -> Command:
     for option in reversed(OPTIONS):
         command = option(command)
     return command
-
-
-def stride_in_use(facts: ModelFacts, length_s: float | None, stride_s: float | None) -> float:
-    """Seconds; a given length with no stride keeps the model's overlap."""
-    return facts.stride_in_use_s(length_s, stride_s)
 
 
 def chosen_options(labels: Sequence[str], *, stride_s: float) -> EventOptions:

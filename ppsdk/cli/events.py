@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from ppsdk.cli.event_options import stride_in_use
 from ppsdk.cli.numbers import FROM_0, SECONDS, Integer
 from ppsdk.cli.shared import (
     PATH,
@@ -52,8 +51,8 @@ def evaluate_events(
     recordings = join_recordings(
         without(read_truth(truth), background), read_records(events), length_s=length_s
     )
-    evaluation = evaluate_events(recordings, collar_s=collar_s)
     file = picture or events.with_suffix(".png")
+    evaluation = evaluate_events(recordings, collar_s=collar_s)
     draw_timeline(recordings, file)
     if as_json:
         print_json({**evaluation.to_dict(), "picture": str(file)})
@@ -124,7 +123,7 @@ def tune(
     check_file(out.with_suffix(".png"))
     with open_recognizer(model_dir, threads, "f32") as recognizer:
         labels = recognizer.labels
-        step_s = stride_in_use(recognizer.facts, length_s, stride_s)
+        step_s = recognizer.facts.grid(length_s, stride_s).stride_s
         before = stream_options(labels, stride_s=step_s)
         if background:
             before = replace(before, background=background)
@@ -147,5 +146,7 @@ def tune(
         print_json({**done.to_dict(), "picture": str(picture)})
     else:
         click.echo(as_text(done))
-        click.echo(f"wrote {out}: ppsdk run SOURCE --model {model_dir} --events {out}")
+        given = {"--length-s": length_s, "--stride-s": stride_s}
+        window = "".join(f" {name} {value:g}" for name, value in given.items() if value)
+        click.echo(f"wrote {out}: ppsdk run SOURCE --model {model_dir} --events {out}{window}")
         click.echo(f"see {picture}")

@@ -108,11 +108,10 @@ def sensitivity(
     videos, a manifest.csv or a recording). Writes sensitivity.json and sensitivity.svg to OUT.
     """
     from converters.calibration import read_calibration
-    from converters.sensitivity import as_text, sensitivity, write
-    from ppsdk.model import load_model
+    from converters.sensitivity import as_text, load_pair, sensitivity, write
     from ppsdk.result_files import check_folder
 
-    _, facts = load_model(fp32_dir)
+    *_, facts = load_pair(fp32_dir, int8_dir)
     check_folder(out)
     crops = read_calibration(
         data,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from ppsdk.cli.event_options import chosen_options, event_options, stride_in_use
+from ppsdk.cli.event_options import chosen_options, event_options
 from ppsdk.cli.metrics import metrics_option, open_metrics
 from ppsdk.cli.numbers import SECONDS, Integer
 from ppsdk.cli.shared import (
@@ -129,7 +129,7 @@ def run(
     live = LiveOptions(open_timeout_s=timeout_s, read_timeout_s=timeout_s, wait=wait)
     with ExitStack() as stack:
         recognizer = stack.enter_context(open_recognizer(model_dir, threads, precision))
-        step_s = stride_in_use(recognizer.facts, length_s, stride_s)
+        step_s = recognizer.facts.grid(length_s, stride_s).stride_s
         options = chosen_options(recognizer.labels, stride_s=step_s)
         if show_options:
             print_json(options.to_dict())
@@ -232,20 +232,25 @@ def _evaluate(
     recognizer: Recognizer, clips: list[LabelledClip], sampling: FileSampling
 ) -> tuple[Evaluation | None, list[str]]:
     from ppsdk.evaluation import Evaluation
+    from ppsdk.manifest import by_recording
 
+    answers: dict[int, WindowScores | VideoError] = {}
+    for together in progress(by_recording(clips), "clips"):
+        spans_s = [clips[i].window_s(recognizer.facts.length_s) for i in together]
+        path, roi = clips[together[0]].path, clips[together[0]].roi
+        try:
+            of_file = recognizer.classify_spans(path, spans_s, sampling=sampling, roi=roi)
+        except VideoError as error:
+            of_file = [error] * len(together)
+        answers.update(zip(together, of_file, strict=True))
     scored: list[tuple[LabelledClip, WindowScores]] = []
     errors: list[str] = []
-    for clip in progress(clips, "clips"):
-        try:
-            answer = recognizer.classify(
-                clip.path,
-                sampling=sampling,
-                roi=clip.roi,
-                span_s=clip.window_s(recognizer.facts.length_s),
-            )
+    for i, clip in enumerate(clips):
+        answer = answers[i]
+        if isinstance(answer, VideoError):
+            errors.append(str(answer))
+        else:
             scored.append((clip, answer))
-        except VideoError as error:
-            errors.append(str(error))
     for message in errors:
         fail(message, 1)
     if not scored:

@@ -136,10 +136,16 @@ def join_recordings(
     if set(truth) <= {""}:
         return [_recording("", truth.get("", []), records, length_s)]
     of_path: dict[str, list[ActionEvent]] = {path: [] for path in truth}
+    source_of: dict[str, str] = {}
     for record in records:
         path = path_of(record.source, truth)
         if path is None:
             raise ValueError(f"events of {record.source!r}: the truth has {', '.join(truth)}")
+        other = source_of.setdefault(path, record.source)
+        if not _end_alike(other, record.source):
+            raise ValueError(
+                f"events of {other!r} and of {record.source!r}: the truth has {path!r} alone"
+            )
         of_path[path].append(record)
     return [_recording(path, spans, of_path[path], length_s) for path, spans in truth.items()]
 

@@ -60,6 +60,10 @@ def videos_of(place: Path, truth: Truth) -> list[tuple[Path, tuple[LabelledSpan,
             raise ValueError(f"{place}: has {len(files)} videos: the truth must have a column path")
         if named is None:
             raise ValueError(f"{place}: the truth names {path!r}: not there")
+        if named in spans_of:
+            raise ValueError(
+                f"{place}: the truth has {path!r} and another that may be {named!r}: not there"
+            )
         spans_of[named] = tuple(spans)
     for name in by_name:
         if name not in spans_of:
@@ -81,11 +85,12 @@ def score_videos(
     length_s, stride_s: as for `Recognizer.windows`.
     """
     cache.mkdir(parents=True, exist_ok=True)
+    grid = recognizer.facts.grid(length_s, stride_s)
     model = hashlib.sha256((recognizer.model_dir / "model.bin").read_bytes()).hexdigest()
     scored = []
     for file, truth in progress(videos, "scoring"):
         seen = file.stat()
-        of = (model, str(file.resolve()), seen.st_size, seen.st_mtime_ns, length_s, stride_s)
+        of = (model, str(file.resolve()), seen.st_size, seen.st_mtime_ns, grid)
         key = hashlib.sha256(repr(of).encode()).hexdigest()[:24]
         kept = cache / f"{file.stem}-{key}.npz"
         windows = _read(kept, recognizer.labels)

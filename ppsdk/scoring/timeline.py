@@ -16,6 +16,7 @@ PALETTE = ("#56B4E9", "#0072B2", "#F0E442", "#E69F00", "#009E73", "#CC79A7", "#D
 INK, GREY, WRONG = "#222222", "#999999", "#D00000"
 WIDTH, LEFT, RIGHT = 1280, 110, 40
 NAME, LANE, GAP = 22, 34, 46
+SMALLEST_LETTERS = 7  # pixels; where more overlap, colours have to do
 STRIPS_S = (6, 12, 30, 60, 120, 300, 600, 1800, 3600)
 # Shorter strips are for recordings that fit on one.
 USUAL_STRIP_S = 30
@@ -128,7 +129,10 @@ class _Picture:
         # Of a narrow one, something is to be left within its frame.
         width = 1 if is_right else max(1, min(3, round((right - left) / 4)))
         self.draw.rectangle(box, fill, INK if is_right else WRONG, width)
-        letters = font(round(min(15, bottom - top - 2)))
+        size = round(min(15, bottom - top - 2))
+        if size < SMALLEST_LETTERS:
+            return
+        letters = font(size)
         if self.draw.textlength(label, letters) < right - left - 6:
             middle = ((left + right) / 2, (top + bottom) / 2)
             self.draw.text(middle, label, _ink_on(fill), letters, anchor="mm")

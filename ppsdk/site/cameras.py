@@ -90,8 +90,9 @@ def _camera(
     if length_s is not None and length_s < shortest_s:
         where = (*place, "length_s") if "length_s" in values else ("length_s",)
         reading.problems.tell(where, f" is {length_s}: must be {shortest_s:g} s or more")
-    stride_in_use_s = facts.stride_in_use_s(length_s, stride_s)
-    events = joined(reading, common, own, facts, stride_s=stride_in_use_s)
+        length_s = None
+    grid = facts.grid(length_s, stride_s)
+    events = joined(reading, common, own, facts, stride_s=grid.stride_s)
     if table is None or url is None or events is None:
         return None
     return CameraSetup(

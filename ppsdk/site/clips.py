@@ -60,5 +60,5 @@ def read_clips(
 
 def _look_back_s(camera: CameraSetup, facts: ModelFacts) -> float:
     length_s = camera.length_s or facts.length_s
-    stride_s = facts.stride_in_use_s(camera.length_s, camera.stride_s)
-    return look_back_s(length_s, stride_s, camera.events)
+    grid = facts.grid(camera.length_s, camera.stride_s)
+    return look_back_s(length_s, grid.stride_s, camera.events)
