@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 import numpy as np
@@ -170,6 +171,21 @@ def test_a_sink_that_lost_something_fails_the_command(command, tmp_path):
     events = len(done.stdout.splitlines())
     assert done.returncode == 1 and events > 1
     assert f"full.jsonl: {events} records are lost" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("realtime", [[], ["--realtime"]])
+def test_a_stdout_that_fails_does_not_harm_the_sinks(command, tmp_path, realtime):
+    """The disk that it is redirected to is full, or its reader has gone."""
+    whole = run(*command, "--jsonl", tmp_path / "whole.jsonl")
+    arguments = [sys.executable, "-m", "ppsdk", *map(str, command), *realtime]
+    arguments += ["--jsonl", str(tmp_path / "events.jsonl")]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1 and "stdout: " in done.stderr and "Traceback" not in done.stderr
+    events = (tmp_path / "events.jsonl").read_text().splitlines()
+    assert len(events) == len(whole.stdout.splitlines()) > 1
+    assert json.loads(events[-1])["phase"] == "end"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no SIGTERM to catch")

@@ -21,6 +21,14 @@ from ppsdk.sinks import Certificates, Sinks, Spool, Spooled
 from ppsdk.sinks.mqtt import Mqtt
 
 
+def test_why_there_is_no_connection_is_told(tmp_path, caplog):
+    remote = Mqtt("mqtt://127.0.0.1:9", timeout_s=0.5)  # where nobody listens
+    with Spooled(Spool(tmp_path / "spool.db"), remote, close_s=0.1) as sink:
+        sink(record())
+        wait_for(lambda: "takes no records" in caplog.text)
+    assert "they wait: no connection: " in caplog.text and "refused" in caplog.text
+
+
 @pytest.fixture
 def broker(tmp_path):
     with Broker(tmp_path) as broker:
@@ -203,6 +211,7 @@ def test_certificates_that_cannot_be_used_are_named(tmp_path):
         ("mqtt://me:s3cret@host/", "for host has a user, a password"),
         ("mqtt://host:s3cret/", "a port that is no number"),
         ("mqtt://host/a/+/b", "the prefix 'a/+/b'"),
+        ("mqtt://broker..lan", "'broker..lan', which is no host's name"),
     ],
 )
 def test_what_is_no_url_is_refused_without_telling_it(url, reason):

@@ -226,7 +226,7 @@ def test_a_lost_connection_begins_new_windows_however_short_it_was():
 def test_a_stride_is_a_whole_number_of_segments(recognizer, caplog):
     assert WindowGrid.from_seconds(10, 2.5, 16).stride_segments == 4
     assert WindowGrid.from_seconds(10, 3, 16).stride_s == 3.125
-    # Of 2 s, in 8 segments: also what event options reckon with, which a gap of a window depends on.
+    # Of 2 s, in 8 segments: event options reckon with it too, which a gap of a window depends on.
     assert recognizer.facts.grid(None, 0.3).stride_s == 0.25
     assert recognizer.facts.grid(4.0, None).stride_s == 2 * recognizer.facts.stride_s
     image = np.zeros((32, 32, 3), np.uint8)

@@ -184,6 +184,27 @@ def test_a_file_of_yesterday_is_set_aside(tmp_path):
     assert file.read_text() == "head\ntuesday\n"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="open files cannot be moved there")
+@pytest.mark.parametrize("kind", [JsonLines, CsvFile])
+def test_a_file_that_is_moved_or_deleted_is_begun_anew(tmp_path, caplog, kind):
+    """As logrotate does it: what came later went into the old file, unseen."""
+    file, moved = tmp_path / "events", tmp_path / "events.1"
+    with kind(file) as sink:
+        sink(record(id="one"))
+        file.rename(moved)
+        sink(record(id="two"))
+        sink(record(id="three"))
+        assert "one" in moved.read_text() and "two" not in moved.read_text()
+        assert "two" in file.read_text() and "three" in file.read_text()
+        file.unlink()
+        sink(record(id="four"))
+        sink(record(id="five"))
+    assert "four" in file.read_text() and "five" in file.read_text()
+    assert caplog.text.count("was moved or deleted: a new one is begun") == 2
+    if kind is CsvFile:
+        assert len(rows_in(file)) == 2, "with a header"
+
+
 def test_a_folder_that_goes_and_comes_back(tmp_path):
     folder = tmp_path / "stick"
     folder.mkdir()
@@ -283,6 +304,29 @@ def test_a_full_disk_leaves_no_half_line(tmp_path):
     file = tmp_path / "events.jsonl"
     assert alone(FULL_DISK, file) == "full\n"
     assert [event.id for event in events_in(file)] == ["a", "c"]
+
+
+FULL_AT_START = """
+import resource, sys
+from action_records import record
+from ppsdk.sinks import JsonLines
+file = sys.argv[1]
+resource.setrlimit(resource.RLIMIT_FSIZE, (300, resource.RLIM_INFINITY))
+with JsonLines(file) as sink:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+    sink(record(id="b"))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs RLIMIT_FSIZE")
+def test_a_full_disk_does_not_keep_a_file_with_an_open_event_from_being_opened(tmp_path):
+    """Other sinks, and what comes later, would have to do without."""
+    file = tmp_path / "events.jsonl"
+    file.write_text(json.dumps(record("start", id="open").to_dict()) + "\n")
+    alone(FULL_AT_START, file)
+    assert [event.id for event in events_in(file)] == ["open", "b"]
+    JsonLines(file).close()
+    assert events_in(file)[-1].ended_by == "interrupted"
 
 
 def alone(program, *arguments):

@@ -14,7 +14,7 @@ from waiting import wait_for
 from webhook_server import WebhookServer
 
 from ppsdk.cli.sink_options import tell_sinks
-from ppsdk.sinks import Sinks, spool_counts
+from ppsdk.sinks import JsonLines, Sinks, spool_counts
 from ppsdk.sinks.clips import ClipOptions, clip_counts
 from ppsdk.site.changeable import Changeable
 from ppsdk.site.clips import ClipsSetup
@@ -114,6 +114,60 @@ def test_a_sink_that_could_not_be_opened_again_is_with_the_next_change(tmp_path)
         assert sink.is_open
         sink(end)
     assert told(folder / "events.jsonl") == [("a", "end", "over")]
+
+
+def test_a_sink_that_opened_again_by_itself_can_be_changed(tmp_path):
+    """A record came between the change that failed and the next; the file was then in the way of
+    itself.
+    """
+    folder = tmp_path / "here"
+    folder.mkdir()
+    first = lines(folder / "events.jsonl")
+    start, update, end = whole_event("a")
+    with Changeable(first) as sink:
+        sink(start)
+        shutil.rmtree(folder)
+        with pytest.raises(OSError, match="No such file"):
+            sink.change(lines(tmp_path / "none" / "events.jsonl"))
+        folder.mkdir()
+        sink(update)
+        sink.change(lines(folder / "events.jsonl", fsync=True))
+        sink(end)
+    assert [phase for _, phase, _ in told(folder / "events.jsonl")] == ["update", "end"]
+    with JsonLines(folder / "events.jsonl"):
+        pass  # it was closed
+
+
+def test_what_waits_goes_along_to_another_spool(tmp_path):
+    """Nobody would look into the old one again."""
+    a, b = (whole_event(id) for id in "ab")
+    there = threading.Event()
+    with WebhookServer(lambda number: 200 if there.is_set() else 500) as server:
+        remote = WebhookSetup(server.url, None, None, 5.0)
+        one, other, taken = (
+            SpooledSetup(
+                "webhook",
+                remote,
+                SpoolSetup(tmp_path / name, max_bytes=10**6, max_age_s=1e6, fsync=False),
+            )
+            for name in ("one", "other", "taken")
+        )
+        taken.open(()).close()
+        with Changeable(one) as sink:
+            for each in a[:2]:
+                sink(each)
+            wait_for(lambda: server.requests)
+            sink.change(other)
+            assert sink.counts().waiting == 2 and not one.file.exists()
+            with pytest.raises(ValueError, match="webhook.db: has a spool already"):
+                sink.change(taken)
+            assert sink.counts().waiting == 2 and sink.is_open
+            there.set()
+            for each in (a[2], *b):
+                sink(each)
+            wait_for(lambda: len(server.taken) == len(a) + len(b))
+    keys = [headers["Idempotency-Key"] for headers, _ in server.taken]
+    assert keys == ["a-0", "a-1", "a-2", "b-0", "b-1", "b-2"], "none interrupted"
 
 
 def test_what_waits_in_one_spool_is_sent_before_there_is_another(tmp_path):

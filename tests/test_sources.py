@@ -264,6 +264,12 @@ def test_a_camera_can_be_closed_while_it_is_read():
         ),
         ("http://h/a.mp4?token=x&n=1", "http://h/a.mp4?token=***&n=1"),
         ("http://[::1]:80/a@b", "http://[::1]:80/a@b"),
+        ("http://10.0.0.1:80/a@b", "http://10.0.0.1:80/a@b"),
+        ("rtsp://admin:2024#cam@10.0.0.5/stream", "rtsp://10.0.0.5/stream"),
+        ("rtsp://admin:123/456@cam/stream", "rtsp://cam/stream"),
+        ("rtsp://a.dot:12#3@cam/stream", "rtsp://cam/stream"),
+        ("http://cam/v?token=ab/cd+EF==&n=1", "http://cam/v?token=***&n=1"),
+        ("http://cam/user=a/pwd=b/v?key=c/d", "http://cam/user=***/pwd=***/v?key=***"),
     ],
 )
 def test_secrets_of_all_shapes_are_taken_out_of_urls(url, told):

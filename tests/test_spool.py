@@ -172,7 +172,36 @@ def test_bounded_by_age(tmp_path):
         now[0] += 30
     # 1120 when the last came: those of 1000 and 1030 are older than 60 s.
     assert (spool.counts().waiting, spool.counts().too_old) == (3, 2)
-    assert spool.next().id == "2"
+    # 1150, and no new one has come.
+    assert spool.next().id == "3" and spool.counts().too_old == 3
+    spool.close()
+
+
+def test_what_is_too_old_goes_at_the_next_start_too(tmp_path):
+    start_s = time.time()
+    spool = Spool(tmp_path / "spool.db", max_age_s=60, clock=lambda: start_s - 100)
+    for event in many(3):
+        spool.put(event)
+    spool.close()
+    spool = Spool(tmp_path / "spool.db", max_age_s=60)
+    assert (spool.counts().waiting, spool.counts().too_old) == (1, 2), "the newest stays"
+    spool.close()
+
+
+@pytest.mark.parametrize("wrong_s", [100.0, 4e9])
+def test_a_clock_that_was_wrong_loses_nothing(tmp_path, wrong_s):
+    """A machine without a clock of its own begins in 1970, and is set once it has a network."""
+    spool = Spool(tmp_path / "spool.db", max_age_s=60, clock=lambda: wrong_s)
+    for event in many(5):
+        spool.put(event)
+    spool.close()
+    now = [time.time()]
+    spool = Spool(tmp_path / "spool.db", max_age_s=60, clock=lambda: now[0])
+    spool.put(record(id="new"))
+    assert (spool.counts().waiting, spool.counts().too_old) == (7, 0), "an interrupted end, too"
+    now[0] += 61
+    spool.put(record(id="newer"))
+    assert (spool.counts().waiting, spool.counts().too_old) == (1, 7)
     spool.close()
 
 

@@ -138,6 +138,23 @@ def test_nothing_secret_is_told(tmp_path, caplog):
         assert secret not in text
 
 
+def test_a_url_that_httpx_writes_otherwise_is_not_told_either(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "httpx")
+    with WebhookServer() as server:
+        url = server.url.replace("127.0.0.1", "LOCALHOST")
+        with spooled(tmp_path / "spool.db", url) as sink:
+            sink(record())
+            wait_empty(sink)
+    assert "tell-nobody" in url and "tell-nobody" not in caplog.text
+
+
+@pytest.mark.parametrize("token", ["s3cret ", "\ts3cret", "s3cret\nmore", "s3crét"])
+def test_a_token_that_no_header_can_have_is_refused_without_telling_it(token):
+    with pytest.raises(ValueError, match="the webhook's token begins or ends") as caught:
+        Webhook("https://host/path", token=token)
+    assert "s3cr" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "url, reason",
     [

@@ -12,6 +12,7 @@ import click
 from ppsdk.cli.event_options import chosen_options, event_options
 from ppsdk.cli.metrics import metrics_option, open_metrics
 from ppsdk.cli.numbers import SECONDS, Integer
+from ppsdk.cli.printed import Printed
 from ppsdk.cli.shared import (
     PATH,
     FileSampling,
@@ -153,12 +154,13 @@ def run(
         metrics = stack.enter_context(open_metrics(streams, sinks, recognizer.labels))
         stack.enter_context(closed_at_sigterm(streams.close))
         told = False
+        printed = Printed(sinks, sources, realtime=realtime)
         try:
             for event in streams.events(options=options):
                 told = True
                 sinks(event)
                 metrics(event)
-                print_json(event.to_dict())
+                printed(event)
         finally:
             fares = streams.statistics()
             if statistics:
@@ -167,7 +169,7 @@ def run(
     windows = sum(fare.windows for fare in fares.values())
     if windows and not told:
         say(f"no event in {windows} windows: --per-window prints each, --show-options what decides")
-    has_lost = tell_sinks(sinks, statistics=statistics)
+    has_lost = tell_sinks(sinks, statistics=statistics) or printed.has_failed
     return 1 if has_lost or any(fare.error for fare in fares.values()) else 0
 
 

@@ -27,7 +27,8 @@ class AppendedFile:
     that the next line would make longer is set aside first. daily: so is one with lines of an
     earlier day (UTC). NAME.EXT is set aside as NAME.2026-11-26.EXT, after the day of its last line;
     a second one of that day as NAME.2026-11-26.1.EXT, and so on. A half line at its end, of a
-    process that was killed, is cut.
+    process that was killed, is cut. One that was moved away or deleted is begun anew, with a
+    warning.
     One at a time may have the file (not seen on Windows). Raises OSError where another has it, or
     it cannot be written, ValueError for what begins otherwise.
     """
@@ -66,7 +67,10 @@ class AppendedFile:
     def append(self, line: str) -> None:
         """line: without its end."""
         data = _encoded(line)
-        if self._file.closed:  # it could not be opened anew
+        if not self._file.closed and self._is_gone():
+            log.warning("%s: was moved or deleted: a new one is begun", self.path)
+            self._file.close()
+        if self._file.closed:  # or could not be opened anew
             self._file = self._open()
         if self._size and self._is_over(len(data)):
             self._set_aside()
@@ -92,6 +96,15 @@ class AppendedFile:
             file.close()
             raise
         return file
+
+    def _is_gone(self) -> bool:
+        """logrotate moves a file; what is written to it then, or to a deleted one, is lost."""
+        try:
+            return not os.path.samestat(os.stat(self.path), os.fstat(self._file.fileno()))
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
 
     def _is_over(self, more: int) -> bool:
         full = self._max_bytes is not None and self._size + more > self._max_bytes

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
+import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
@@ -16,6 +18,8 @@ from ppsdk.records import ActionEvent
 from ppsdk.sinks.appended import AppendedFile
 from ppsdk.sinks.interrupted import interrupted, left_open, records_in_lines, records_in_rows
 from ppsdk.sinks.protocol import as_line
+
+log = logging.getLogger(__name__)
 
 File = TypeVar("File", bound="_EventFile")
 COLUMNS = ("version", *(field.name for field in fields(ActionEvent)))
@@ -47,10 +51,18 @@ class _EventFile(ABC):
             parts = chain.from_iterable(map(self._records, self._file.parts))
             for last in left_open(parts):
                 if last.id not in going_on:
-                    self(interrupted(last))
+                    self._interrupt(last)
         except BaseException:
             self._file.close()
             raise
+
+    def _interrupt(self, last: ActionEvent) -> None:
+        try:
+            self(interrupted(last))
+        except OSError as error:  # the disk is full: what comes may still find room, or other sinks
+            log.error(
+                "%s: event %s gets no end before the next start: %s", self.name, last.id, error
+            )
 
     @staticmethod
     @abstractmethod
@@ -117,8 +129,18 @@ class StdoutLines:
     name = "stdout"
 
     def __call__(self, event: ActionEvent) -> None:
-        sys.stdout.write(as_line(event) + "\n")
-        sys.stdout.flush()
+        text, out = as_line(event) + "\n", sys.stdout
+        is_replaced = out is not sys.__stdout__
+        if out is None:  # a process without one
+            return
+        if sys.platform == "win32" or is_replaced:
+            out.write(text)
+            out.flush()
+            return
+        # A write that hangs would keep Python's own buffer locked, and the process from its end.
+        rest = memoryview(text.encode(out.encoding, "backslashreplace"))
+        while rest:
+            rest = rest[os.write(out.fileno(), rest) :]
 
     def close(self) -> None:
         """stdout is not ours to close."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import threading
 import uuid
 from collections.abc import Callable
@@ -107,6 +108,7 @@ class Mqtt:
         client.reconnect_delay_set(_SHORTEST_S, _LONGEST_S)
         client.will_set(self._state_topic, "offline", qos=1, retain=True)
         client.on_connect = self._on_connect
+        client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
         return client
@@ -134,6 +136,13 @@ class Mqtt:
             self._is_connected, self._is_refused = True, False
             self._changed.notify_all()
 
+    def _on_connect_fail(self, client: Client, _: Any) -> None:
+        """paho calls it where it has caught why there is none."""
+        error = sys.exc_info()[1]
+        with self._changed:
+            if error is not None:
+                self._reason = f"no connection: {error}"
+
     def _on_disconnect(self, client: Client, _: Any, flags: Any, reason: Any, told: Any) -> None:
         with self._changed:
             if self._is_connected:
@@ -157,6 +166,10 @@ def broker_of(url: str) -> tuple[str, int, str, bool]:
         port = parts.port
     except ValueError:
         raise ValueError("the MQTT URL has a port that is no number") from None
+    try:
+        (parts.hostname or "").encode("idna")
+    except UnicodeError:
+        raise ValueError(f"the MQTT URL has {parts.hostname!r}, which is no host's name") from None
     if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
         raise ValueError("the MQTT URL must be mqtt://HOST[:PORT][/PREFIX] or mqtts://...")
     if "@" in parts.netloc or parts.query:

@@ -8,6 +8,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from ppsdk.sinks.interrupted import interrupted
 from ppsdk.sinks.protocol import SpooledRecord, as_line
 
 log = logging.getLogger(__name__)
+
+# Earlier than this (2026-01-01) no record was written, nor will be later than a day from now.
+_EARLIEST, _LATER_S = 1_767_225_600.0, 86_400.0
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS waiting (
@@ -57,9 +61,10 @@ class Spool:
 
     `put` returns when the record is committed: it outlives the process from then on, and with
     fsync a loss of power too. The oldest records give way when their bodies have more than
-    max_bytes together, or when they are older than max_age_s: counted, and logged once. Events that
-    the process before left open get an end (ended_by "interrupted") when the file is opened, but
-    for those that are going_on (ids): this process put them, and has opened it before.
+    max_bytes together, or when they are older than max_age_s: counted, and logged once; the newest
+    stays. Events that the process before left open get an end (ended_by "interrupted") when the
+    file is opened, but for those that are going_on (ids): this process put them, and has opened it
+    before.
     clock: seconds since the epoch. Raises OSError, with the file and the reason, where the file
     cannot be opened or written, or another process has it.
     """
@@ -114,6 +119,7 @@ class Spool:
     def next(self) -> SpooledRecord | None:
         """The oldest record that is not forgotten, to be sent: it is not dropped meanwhile."""
         with self._lock:
+            self._drop_old()
             rows = self._query(
                 "SELECT number, camera, id, sequence, body FROM waiting WHERE number > ? "
                 "ORDER BY number LIMIT 1",
@@ -124,6 +130,13 @@ class Spool:
             record = SpooledRecord(*rows[0])
             self._in_flight = record.number
             return record
+
+    def _drop_old(self) -> None:
+        """Also where no new record comes."""
+        oldest = self._query("SELECT put_at FROM waiting ORDER BY number LIMIT 1")
+        if oldest and oldest[0][0] < self._clock() - self._max_age_s:
+            with suppress(OSError):
+                self._change(self._bound)
 
     def put_back(self) -> None:
         """What `next` gave was not taken: it gives way to newer ones again."""
@@ -159,10 +172,23 @@ class Spool:
         ((self._waiting, self._size),) = self._query(
             "SELECT count(*), coalesce(sum(length(body)), 0) FROM waiting"
         )
+        with suppress(OSError):  # a full disk is told of by the records that come
+            self._change(self._mend_times)
+            self._change(self._bound)
         for (body,) in self._query("SELECT body FROM going_on ORDER BY rowid"):
             last = ActionEvent.from_dict(json.loads(body))
             if last.id not in going_on:
                 self._interrupt(last)
+
+    def _mend_times(self) -> None:
+        """A machine without a clock of its own begins in the past: records of before its time was
+        set are of now, as far as anybody knows.
+        """
+        now = self._clock()
+        self._database.execute(
+            "UPDATE waiting SET put_at = ? WHERE put_at < ? OR put_at > ?",
+            (now, _EARLIEST, now + _LATER_S),
+        )
 
     def _interrupt(self, last: ActionEvent) -> None:
         try:

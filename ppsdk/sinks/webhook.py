@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+import re
 import time
 from urllib.parse import urlsplit
 
@@ -48,12 +49,13 @@ class Webhook:
         if certificates is not None and not url.startswith("https:"):
             raise ValueError(f"certificates are for https://: not for {self.name}")
         verify = True if certificates is None else certificates.context()
-        self._error = httpx.HTTPError
+        self._error, self._own_error = httpx.HTTPError, httpx.LocalProtocolError
         headers = {"Content-Type": "application/json"}
         if token is not None:
+            check_token(token)
             headers["Authorization"] = f"Bearer {token}"
         self._client = httpx.Client(timeout=timeout_s, headers=headers, verify=verify)
-        self._quiet = _WithoutUrl(url)
+        self._quiet = _WithoutUrl(url, str(httpx.URL(url)))
         logging.getLogger("httpx").addFilter(self._quiet)
 
     def send(self, record: SpooledRecord) -> None:
@@ -62,6 +64,8 @@ class Webhook:
             headers["X-Ppsdk-Signature"] = signature(record.body, secret=self._secret)
         try:
             status = self._post(record.body, headers)
+        except self._own_error as error:  # what it says has the headers in it, and they a secret
+            raise ConnectionError(type(error).__name__) from None
         except self._error as error:
             raise ConnectionError(f"{type(error).__name__}: {error}") from None
         if status in _REFUSALS:
@@ -94,14 +98,23 @@ def signature(body: bytes, *, secret: str) -> str:
 
 
 class _WithoutUrl(logging.Filter):
-    """httpx logs the URL of each request."""
+    """httpx logs the URL of each request, as it writes it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, *urls: str) -> None:
         super().__init__()
-        self._url = url
+        self._urls = urls
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return self._url not in record.getMessage()
+        return not any(url in record.getMessage() for url in self._urls)
+
+
+def check_token(token: str) -> None:
+    """Raise ValueError for one that no header can have."""
+    if not re.fullmatch("[!-~]([ -~]*[!-~])?", token):
+        raise ValueError(
+            "the webhook's token begins or ends with a blank, or has what headers cannot: must be "
+            "printable ASCII"
+        )
 
 
 def origin_of(url: str) -> str:

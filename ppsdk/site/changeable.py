@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Iterable
+from pathlib import Path
 
 from ppsdk.records import ActionEvent
 from ppsdk.sinks import Sink, Spooled, spool_counts
@@ -39,6 +41,9 @@ class Changeable:
                 self._going_on.discard(event.id)
             else:
                 self._going_on.add(event.id)
+            if not self.is_open:
+                self.sink = self.setup.open(self._going_on)
+                self.is_open = True
             self.sink(event)
 
     def change(self, setup: SinkSetup) -> None:
@@ -49,9 +54,17 @@ class Changeable:
                 return
             if self.is_open:
                 self._close_for(setup)
+            else:
+                self.sink.close()  # which a record may have opened again
             self.is_open = False
             try:
-                self.sink, self.setup = setup.open(self._going_on), setup
+                moved = self._move_spool(setup)
+                try:
+                    self.sink, self.setup = setup.open(self._going_on), setup
+                except (OSError, ValueError):
+                    if moved:
+                        os.replace(moved[1], moved[0])
+                    raise
             except (OSError, ValueError):
                 self.sink = self.setup.open(self._going_on)
                 self.is_open = True
@@ -75,9 +88,22 @@ class Changeable:
 
     def _close_for(self, setup: SinkSetup) -> None:
         """Before that is opened: both may want the same file."""
-        spool = setup.spool.folder if isinstance(setup, SpooledSetup) else None
-        if isinstance(self.setup, SpooledSetup) and isinstance(self.sink, Spooled):
-            # What waits in the spool is the next one's, unless that has another.
-            self.sink.close(drain=self.setup.spool.folder != spool)
+        if isinstance(setup, SpooledSetup) and isinstance(self.sink, Spooled):
+            self.sink.close(drain=False)  # what waits in the spool is the next one's
         else:
             self.sink.close()
+
+    def _move_spool(self, setup: SinkSetup) -> tuple[Path, Path] | None:
+        """What waits goes along to another folder. Raises ValueError where there is a spool in it
+        already: one of them would be forgotten.
+        """
+        if not (isinstance(setup, SpooledSetup) and isinstance(self.setup, SpooledSetup)):
+            return None
+        old, new = self.setup.file, setup.file
+        if old == new or not old.exists():
+            return None
+        if new.exists():
+            raise ValueError(f"{new}: has a spool already: must be another folder")
+        new.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(old, new)
+        return old, new

@@ -11,7 +11,7 @@ from typing import Literal
 
 from ppsdk.sinks import Certificates, Remote, Spool, Spooled
 from ppsdk.sinks.mqtt import Mqtt, broker_of
-from ppsdk.sinks.webhook import Webhook, origin_of
+from ppsdk.sinks.webhook import Webhook, check_token, origin_of
 from ppsdk.site.lines import Place
 from ppsdk.site.reading import Reading, Values
 from ppsdk.site.schema import MqttTable, SpoolTable, WebhookTable
@@ -90,6 +90,10 @@ class SpooledSetup:
     remote: WebhookSetup | MqttSetup
     spool: SpoolSetup
 
+    @property
+    def file(self) -> Path:
+        return self.spool.folder / f"{self.kind}.db"
+
     def open(self, going_on: Collection[str]) -> Spooled:
         spool = self.spool.open(self.kind, going_on)
         try:
@@ -132,9 +136,20 @@ def _webhook(reading: Reading, given: Values) -> WebhookSetup | None:
         return None
     url = _address(reading, table, place, origin_of)
     secret = reading.referred(table, "secret")
-    token = reading.referred(table, "token")
+    token = _token(reading, table, place)
     certificates = _certificates(reading, place, ca_file=table.ca_file)
     return None if url is None else WebhookSetup(url, secret, token, table.timeout_s, certificates)
+
+
+def _token(reading: Reading, table: WebhookTable, place: Place) -> str | None:
+    token = reading.referred(table, "token")
+    try:
+        if token is not None:
+            check_token(token)
+    except ValueError as error:
+        key = "token_env" if table.token_env else "token_file"
+        reading.problems.tell((*place, key), f": {error}")
+    return token
 
 
 def _mqtt(reading: Reading, given: Values) -> MqttSetup | None:
