@@ -18,6 +18,8 @@ from ppsdk.records import Roi
 # What is taken for a video where a folder of clips is given.
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".gif", ".mpg", ".ts", ".wmv", ".m4v")
 
+TOGETHER = 32  # clips of 16 pictures of 224 x 224 take 80 MB
+
 
 @dataclass(frozen=True)
 class LabelledClip:
@@ -43,11 +45,17 @@ class LabelledClip:
 
 
 def by_recording(clips: Sequence[LabelledClip]) -> list[list[int]]:
-    """Positions in clips: those of the same file and region together, to be decoded once."""
-    together: dict[tuple[Path, Roi | None], list[int]] = defaultdict(list)
+    """Positions in clips: those of the same file and region together, to be decoded at once; no
+    more than TOGETHER, whose pictures are held meanwhile.
+    """
+    of_files: dict[tuple[Path, Roi | None], list[int]] = defaultdict(list)
     for i, clip in enumerate(clips):
-        together[clip.path, clip.roi].append(i)
-    return list(together.values())
+        of_files[clip.path, clip.roi].append(i)
+    return [
+        of_file[start : start + TOGETHER]
+        for of_file in of_files.values()
+        for start in range(0, len(of_file), TOGETHER)
+    ]
 
 
 def read_manifest(

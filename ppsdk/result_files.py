@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 from pathlib import Path
 
 
@@ -13,9 +12,11 @@ def check_folder(folder: Path) -> None:
     and not after the minutes of work that the file was for.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    # Not of tempfile, which tries names for hours in a folder of Windows that refuses them all.
+    probe = folder / f".{os.getpid()}.part"
     try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        probe.open("wb").close()
+        probe.unlink()
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(folder)) from None
 

@@ -18,7 +18,7 @@ from converters.calibration import (
     spread,
 )
 from ppsdk import ModelError, Recognizer, VideoError
-from ppsdk.manifest import LabelledClip
+from ppsdk.manifest import LabelledClip, by_recording
 from ppsdk.model import load_model
 
 CLIP = SYNTH / "base_64.mp4"
@@ -165,3 +165,11 @@ def test_what_would_spoil_the_ranges_is_refused(facts):
     for message, clip in cases.items():
         with pytest.raises(ModelError, match=f"calibration clip 16 .*{message}|clip 16 {message}"):
             checked([*good, clip], facts)
+
+
+def test_clips_of_a_recording_are_read_some_at_a_time():
+    """Not all at once: their pictures are held meanwhile."""
+    clips = [labelled("a", "", 0) for _ in range(70)]
+    clips.insert(1, LabelledClip("b", SYNTH / "gray.mp4", "b"))
+    assert [len(places) for places in by_recording(clips)] == [32, 32, 6, 1]
+    assert sorted(i for places in by_recording(clips) for i in places) == list(range(71))

@@ -309,3 +309,12 @@ def test_the_nearest_is_found_without_comparing_all_with_all(times, wanted_ms):
     found = _nearest(times, wanted)
     assert found.shape == wanted.shape
     assert np.allclose(distances[np.arange(len(wanted)), found], distances.min(1), atol=1e-12)
+
+
+def test_of_two_as_near_the_earlier_is_taken():
+    assert _nearest(np.array([0.0, 1.0, 2.0]), np.array([0.5, 1.5, 2.5, -1.0])).tolist() == [
+        0,
+        1,
+        2,
+        0,
+    ]

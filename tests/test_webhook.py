@@ -162,6 +162,8 @@ def test_a_token_that_no_header_can_have_is_refused_without_telling_it(token):
         ("https:///s3cret", "must be http://HOST/..."),
         ("https://me:s3cret@host/", "for host has a user or password in it: must be without"),
         ("https://host:s3cret/", "a port that is no number"),
+        ("https://host/s3cret\n", "has a blank or the end of a line in it"),
+        ("https://exämple-.de/s3cret", "cannot be used"),
     ],
 )
 def test_what_is_no_url_is_refused_without_telling_it(url, reason):

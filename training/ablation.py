@@ -111,7 +111,7 @@ def _refuse_other_rows(file: Path, data: Path, recipe: Recipe, init: Path | None
     """
     sets = read_clip_sets(data, length_s=recipe.length_s, background=recipe.background)
     clips = [
-        (clip.name, clip.label, clip.path.stat().st_size, clip.span_s, clip.roi, clip in sets.train)
+        (clip.name, clip.label, clip.path.stat().st_size, clip.span_s, clip.roi, clip.split)
         for clip in sets.train + sets.held_out
     ]
     asked = {
@@ -119,6 +119,8 @@ def _refuse_other_rows(file: Path, data: Path, recipe: Recipe, init: Path | None
         "recipe": json.dumps(asdict(recipe) | {"seed": 0}),
         "init": "" if init is None else digest_of(init),
     }
+    if not file.exists() and read_notes(file.with_name("ablation.csv")):
+        raise ModelError(f"{file.parent}: has rows of an earlier version: choose another folder")
     made = json.loads(file.read_text("utf-8")) if file.exists() else asked
     asked["init"] = asked["init"] or made["init"]
     made["init"] = made["init"] or asked["init"]

@@ -49,7 +49,10 @@ def find_videos(data: Path) -> list[LabelledClip]:
         videos = [LabelledClip(str(file.relative_to(data)), file, "") for file in files]
     else:
         videos = []
-    unique = {(clip.path, clip.roi): clip for clip in videos}
+    unique = {(clip.path, clip.roi): clip for clip in videos if clip.path.is_file()}
+    for clip in videos:
+        if not clip.path.is_file():
+            log.warning("left out: %s: no such file", clip.path)
     if not unique:
         raise VideoError(
             f"{data}: must be a manifest.csv with a train split, or a folder of videos"

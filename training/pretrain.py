@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ppsdk.errors import ModelError
+from ppsdk.errors import ModelError, VideoError
 from ppsdk.manifest import LabelledClip
 from training.device import ahead, best_device, to_network
 from training.frames import Frames, ShowProgress, find_videos, frames_key, prepare_frames
@@ -75,6 +75,8 @@ def pretrain(
     read_state(out / STATE_FILE, _asked(options, frames_key(videos, options)))  # before they decode
     frames = prepare_frames(videos, options, out, show_progress)
     held_out = hold_out(videos)[frames.video_ids]
+    if held_out.all():
+        raise VideoError(f"{data}: none of the videos to learn from can be read")
     student, history = _learn(
         frames, held_out, options, out, lambda items: show_progress(items, "training")
     )

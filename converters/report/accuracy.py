@@ -107,8 +107,9 @@ def ask_both(
     key: str,
     progress: Progress = iter,
 ) -> Answers:
-    """models: "fp32" and "int8". What is asked is kept in `folder`, clip by clip, and a run that
-    was killed goes on there. key: names the models; another one starts anew.
+    """models: "fp32" and "int8". What is asked is kept in `folder`, and a run that was killed goes
+    on there; clips of a recording are read some at a time. key: names the models; another one
+    starts anew.
     """
     folder.mkdir(parents=True, exist_ok=True)
     facts, seen = models["fp32"].facts, set(models["int8"].facts.calibrated_with)

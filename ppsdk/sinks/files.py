@@ -138,6 +138,7 @@ class StdoutLines:
             out.flush()
             return
         # A write that hangs would keep Python's own buffer locked, and the process from its end.
+        out.flush()  # what the app has printed comes first
         rest = memoryview(text.encode(out.encoding, "backslashreplace"))
         while rest:
             rest = rest[os.write(out.fileno(), rest) :]

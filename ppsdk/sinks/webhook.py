@@ -46,6 +46,10 @@ class Webhook:
             import httpx
         except ImportError:
             raise ImportError("a webhook needs httpx: pip install 'ppsdk[webhook]'") from None
+        try:
+            written = str(httpx.URL(url))
+        except httpx.InvalidURL:
+            raise ValueError(f"the webhook's URL for {self.name} cannot be used") from None
         if certificates is not None and not url.startswith("https:"):
             raise ValueError(f"certificates are for https://: not for {self.name}")
         verify = True if certificates is None else certificates.context()
@@ -55,7 +59,7 @@ class Webhook:
             check_token(token)
             headers["Authorization"] = f"Bearer {token}"
         self._client = httpx.Client(timeout=timeout_s, headers=headers, verify=verify)
-        self._quiet = _WithoutUrl(url, str(httpx.URL(url)))
+        self._quiet = _WithoutUrl(url, written)
         logging.getLogger("httpx").addFilter(self._quiet)
 
     def send(self, record: SpooledRecord) -> None:
@@ -119,6 +123,10 @@ def check_token(token: str) -> None:
 
 def origin_of(url: str) -> str:
     """https://host:port; raises ValueError for what cannot be a webhook's."""
+    if re.search(r"[\x00-\x20\x7f]", url):
+        raise ValueError(
+            "the webhook's URL has a blank or the end of a line in it: must be without"
+        )
     try:
         parts = urlsplit(url)
         port = "" if parts.port is None else f":{parts.port}"

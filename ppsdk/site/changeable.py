@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
+import shutil
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -52,18 +52,16 @@ class Changeable:
             if self.is_open and isinstance(setup, ClipsSetup) and setup.adapt(self.sink):
                 self.setup = setup
                 return
+            files = self._spool_files(setup)
             if self.is_open:
-                self._close_for(setup)
-            else:
-                self.sink.close()  # which a record may have opened again
+                self._close_for(setup, is_moved=bool(files))
             self.is_open = False
             try:
-                moved = self._move_spool(setup)
+                _move(files)
                 try:
                     self.sink, self.setup = setup.open(self._going_on), setup
                 except (OSError, ValueError):
-                    if moved:
-                        os.replace(moved[1], moved[0])
+                    _move([(new, old) for old, new in files])
                     raise
             except (OSError, ValueError):
                 self.sink = self.setup.open(self._going_on)
@@ -86,24 +84,40 @@ class Changeable:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _close_for(self, setup: SinkSetup) -> None:
+    def _close_for(self, setup: SinkSetup, *, is_moved: bool) -> None:
         """Before that is opened: both may want the same file."""
-        if isinstance(setup, SpooledSetup) and isinstance(self.sink, Spooled):
-            self.sink.close(drain=False)  # what waits in the spool is the next one's
-        else:
+        if not (isinstance(self.setup, SpooledSetup) and isinstance(self.sink, Spooled)):
             self.sink.close()
+            return
+        # What waits in the spool is the next one's, unless that has one of its own already.
+        is_same = isinstance(setup, SpooledSetup) and setup.file == self.setup.file
+        self.sink.close(drain=not (is_same or is_moved))
+        left = 0 if is_same or is_moved else self.sink.counts().waiting
+        if left:
+            file = self.setup.file
+            log.error("%s: %d records are left, and sent once it is the spool again", file, left)
 
-    def _move_spool(self, setup: SinkSetup) -> tuple[Path, Path] | None:
-        """What waits goes along to another folder. Raises ValueError where there is a spool in it
-        already: one of them would be forgotten.
+    def _spool_files(self, setup: SinkSetup) -> list[tuple[Path, Path]]:
+        """Where the files of the spool are, and where they go: what waits goes along to another
+        folder, unless there is a spool in it.
         """
         if not (isinstance(setup, SpooledSetup) and isinstance(self.setup, SpooledSetup)):
-            return None
-        old, new = self.setup.file, setup.file
-        if old == new or not old.exists():
-            return None
-        if new.exists():
-            raise ValueError(f"{new}: has a spool already: must be another folder")
-        new.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(old, new)
-        return old, new
+            return []
+        if self.setup.file == setup.file or setup.file.exists():
+            return []
+        # The log is there where a full disk has kept it from being joined to the other.
+        names = ("", "-wal")
+        return [
+            (
+                self.setup.file.with_name(self.setup.file.name + name),
+                setup.file.with_name(setup.file.name + name),
+            )
+            for name in names
+        ]
+
+
+def _move(files: list[tuple[Path, Path]]) -> None:
+    for old, new in files:
+        if old.exists():
+            new.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(old, new)  # also to another disk

@@ -6,9 +6,11 @@ import re
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
 _NAMES = r"((?:user|login|pass|pwd|pw|token|key|secret|auth)\w*=)"
-# Of a query a value may have a slash, of a path, as in /user=x/pwd=y/, it ends there.
+# In a path, as in /user=x/pwd=y/, a value ends at the next slash; in a query it may have some.
 _IN_PATH = re.compile(_NAMES + r"[^&/]*", re.IGNORECASE)
-_IN_QUERY = re.compile(_NAMES + r"[^&#]*", re.IGNORECASE)
+_IN_QUERY = re.compile(_NAMES + r"[^&]*", re.IGNORECASE)
+# Behind what looks like a port: the rest of a password, a host and its path.
+_REST_OF_PASSWORD = re.compile(r"[/?][^/?#]*@[^/]+/")
 
 
 def without_credentials(url: str) -> str:
@@ -19,20 +21,24 @@ def without_credentials(url: str) -> str:
     searched = rest if _is_cut_short(authority, rest) else authority
     rest = rest[searched.rfind("@") + 1 :]
     path, mark, query = rest.partition("?")
-    path, query = _IN_PATH.sub(r"\1***", path), _IN_QUERY.sub(r"\1***", query)
-    return f"{scheme}://{path}{mark}{query}"
+    query = _IN_QUERY.sub(r"\1***", query)
+    # The whole of it: a value in the path may have a question mark.
+    without_secrets = _IN_PATH.sub(r"\1***", f"{path}{mark}{query}")
+    return f"{scheme}://{without_secrets}"
 
 
 def _is_cut_short(authority: str, rest: str) -> bool:
-    """Whether user and password go on behind what looks like host and port. With a port that is a
-    number, only a name without a dot may be a user's, unless a # comes next, which no stream has.
+    """Whether user and password go on behind what looks like host and port. Where the port is a
+    number, they do if a # comes next, or if the name has no dot and a host and a path follow.
     """
     if "@" in authority or ":" not in authority or "@" not in rest:
         return False
     name, _, port = authority.rpartition(":")
-    is_number = re.fullmatch(r"[\d\]]*", port) is not None
+    if not re.fullmatch(r"[\d\]]*", port):
+        return True
+    behind = rest[len(authority) :]
     is_host = authority.startswith("[") or "." in name
-    return not is_number or not is_host or rest[len(authority) :].startswith("#")
+    return behind.startswith("#") or (not is_host and _REST_OF_PASSWORD.match(behind) is not None)
 
 
 def masked(text: str) -> str:
