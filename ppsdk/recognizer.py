@@ -203,9 +203,10 @@ class Recognizer:
         """Scores of window after window of a stream.
 
         source: as for `open_source`, or what that has opened (for time-outs, statuses, real time);
-        fps: for bare arrays. length_s, stride_s: seconds, the model's own unless given; the stride
-        is rounded to whole segments (length_s / num_segments). A file gives every window, a camera
-        the newest one whenever the next is asked for. No window spans a gap.
+        fps: for bare arrays. length_s, stride_s: seconds, the model's own unless given; a length
+        alone keeps the model's overlap; the stride is rounded to whole segments (length_s /
+        num_segments). A file gives every window, a camera the newest one whenever the next is asked
+        for. No window spans a gap.
         tap: sees every frame, as the source has it, and gives it on: see `EventClips.tap`.
         Raises VideoError when the source cannot be opened or read.
         """

@@ -22,7 +22,7 @@ from training.data import read_clip_sets  # noqa: E402
 from training.network import NetworkOptions, PPTSMv2, load_network  # noqa: E402
 from training.recipe import Recipe, read_recipe  # noqa: E402
 from training.start import start_from  # noqa: E402
-from training.train import sided_labels, train  # noqa: E402
+from training.train import _warn_of_other_lengths, sided_labels, train  # noqa: E402
 from training.weights import TrainedAs, save_weights  # noqa: E402
 
 # Small enough for two cores; videomix is for sets that are not learned in ten epochs.
@@ -362,6 +362,18 @@ def test_recipes_that_are_wrong(tmp_path, content, says):
     (tmp_path / "recipe.json").write_text(content)
     with pytest.raises(ModelError, match=says):
         read_recipe(tmp_path / "recipe.json")
+
+
+def test_clips_that_last_longer_than_windows_are_told_of(few, tmp_path, caplog):
+    """They are learned from end to end, at another pace than that of streams."""
+    clips = read_clip_sets(few)
+    for length_s, is_told in ((2.0, False), (0.5, True)):
+        caplog.clear()
+        recipe = tiny(length_s=length_s, stride_s=0.25)
+        cached = cache_clips(clips.train, clips.labels, recipe, tmp_path)
+        _warn_of_other_lengths(clips.train, cached, recipe)
+        said = "clips usually last 2.0 s, windows of streams will last 0.5 s" in caplog.text
+        assert said == is_told
 
 
 def test_labels_with_a_side():

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ppsdk.errors import ModelError
-from training.cache import cache_clips
+from ppsdk.manifest import LabelledClip
+from training.cache import CachedClip, cache_clips
 from training.data import ClipSets, read_clip_sets
 from training.fit import Fitted, fit
 from training.learners import STATE_FILE, EpochLog, MakePeer
@@ -25,6 +26,8 @@ from training.state import asked_of_weights, read_state
 from training.weights import TrainedAs, save_weights
 
 log = logging.getLogger(__name__)
+
+OTHER_LENGTH = 1.5  # times as long, or as short: another pace
 
 # Wraps what is gone through, as click.progressbar and tqdm do: (items, label) -> items.
 ShowProgress = Callable[[Iterable[Any], str], Iterable[Any]]
@@ -80,6 +83,7 @@ def train(
         cache or out / "cache",
         lambda items: show_progress(items, "decoding"),
     )
+    _warn_of_other_lengths(sets.train, cached, recipe)
     fitted = fit(
         cached[: len(sets.train)],
         cached[len(sets.train) :],
@@ -104,6 +108,24 @@ def _refuse_unfit(num_classes: int, recipe: Recipe, init: Path | None, out: Path
             "must be 0 and false"
         )
     read_state(out / STATE_FILE, asked_of_weights(num_classes, recipe, init))
+
+
+def _warn_of_other_lengths(
+    clips: tuple[LabelledClip, ...], cached: list[CachedClip], recipe: Recipe
+) -> None:
+    """Whole files are learned from end to end, and what streams show is to have the same pace."""
+    shown_s = [
+        of.pts_s[-1] + np.diff(of.pts_s).mean()
+        for clip, of in zip(clips, cached, strict=False)
+        if clip.span_s is None and len(of.pts_s) > 1
+    ]
+    usual_s = float(np.median(shown_s)) if shown_s else recipe.length_s
+    if not 1 / OTHER_LENGTH <= usual_s / recipe.length_s <= OTHER_LENGTH:
+        log.warning(
+            "clips usually last %.1f s, windows of streams will last %g s: length_s in the recipe, "
+            "or ppsdk convert --length-s, sets that",
+            *(usual_s, recipe.length_s),
+        )
 
 
 def clip_teacher(num_classes: int, recipe: Recipe) -> nn.Module:

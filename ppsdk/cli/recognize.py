@@ -152,7 +152,7 @@ def run(
             )
         )
         metrics = stack.enter_context(open_metrics(streams, sinks, recognizer.labels))
-        stack.enter_context(closed_at_sigterm(streams.close))
+        stopped = stack.enter_context(closed_at_sigterm(streams.close))
         told = False
         printed = Printed(sinks, sources, realtime=realtime)
         try:
@@ -170,7 +170,8 @@ def run(
     if windows and not told:
         say(f"no event in {windows} windows: --per-window prints each, --show-options what decides")
     has_lost = tell_sinks(sinks, statistics=statistics) or printed.has_failed
-    return 1 if has_lost or any(fare.error for fare in fares.values()) else 0
+    has_failed = has_lost or any(fare.error for fare in fares.values())
+    return 1 if has_failed and not stopped.is_set() else 0
 
 
 @click.command()
@@ -190,7 +191,9 @@ def evaluate(
     threads: int | None,
     precision: Literal["f32", "bf16", "f16"],
 ) -> int:
-    """Accuracy on the labelled clips of MANIFEST (CSV: path,label and optionally group,split)."""
+    """Accuracy on the labelled clips of MANIFEST (CSV: path,label and optionally group, split, roi,
+    and start_s,end_s: of an interval, the window of the model's length in its middle).
+    """
     from ppsdk.evaluation import as_text
     from ppsdk.manifest import read_manifest
 
