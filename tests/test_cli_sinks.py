@@ -198,7 +198,15 @@ def test_sigterm_ends_what_goes_on(small_dir, tmp_path):
     for number in range(1000):
         Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(film / f"{number:04}.png")
     command = [sys.executable, "-m", "ppsdk", "run", film, "none.mp4", "--fps", 10]
-    command += ["--realtime", "--model", small_dir, "--on-threshold", 0, "--jsonl", tmp_path / "events.jsonl"]
+    command += [
+        "--realtime",
+        "--model",
+        small_dir,
+        "--on-threshold",
+        0,
+        "--jsonl",
+        tmp_path / "events.jsonl",
+    ]
     process = subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, text=True)
     try:
         first = process.stdout.readline()

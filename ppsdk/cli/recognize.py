@@ -113,7 +113,8 @@ def run(
 ) -> int:
     """Print the events of SOURCES (files, camera indices, URLs, folders of pictures) as JSON lines:
     as they start, go on, and end. A camera that is lost is opened again; stderr says so. Several
-    take turns; one that fails does not stop the others. SIGTERM ends what goes on, and exits 0.
+    take turns; one that fails does not stop the others. SIGTERM ends what goes on, and exits 0,
+    unless records were lost.
     With --config, a file says all of it, and SIGHUP reads it again.
     """
     if config is not None:
@@ -170,8 +171,8 @@ def run(
     if windows and not told:
         say(f"no event in {windows} windows: --per-window prints each, --show-options what decides")
     has_lost = tell_sinks(sinks, statistics=statistics) or printed.has_failed
-    has_failed = has_lost or any(fare.error for fare in fares.values())
-    return 1 if has_failed and not stopped.is_set() else 0
+    has_failed = any(fare.error for fare in fares.values()) and not stopped.is_set()
+    return 1 if has_lost or has_failed else 0
 
 
 @click.command()
