@@ -153,6 +153,8 @@ def test_stderr_of_a_run_is_json_to_its_end_and_metrics_are_served(tiny_dir, tmp
     assert ("missing.mp4", "failed") in statuses and (camera.url, "lost") in statuses
     states = {line["stream"]["name"]: line["stream"]["state"] for line in told if "stream" in line}
     assert set(states) == {camera.url, "missing.mp4", str(FILM)}
-    (sink,) = [line["sink"] for line in told if "sink" in line]
+    sinks = {line["sink"]["sink"]: line["sink"] for line in told if "sink" in line}
+    assert sinks.pop("stdout")["failed"] == 0, "of cameras it is a sink like others"
+    (sink,) = sinks.values()
     assert sink["sink"] == str(full) and sink["failed"] > 0
     assert told[-1]["message"].endswith("records are lost") and told[-1]["level"] == "ERROR"
