@@ -109,7 +109,9 @@ def test_a_spool_has_bounds(tmp_path, bound, reason):
             counts = sink.counts()
             there.set()
     assert getattr(counts, reason) == counts.dropped == 50 - counts.waiting > 40
-    assert 0 < len(server.taken) == counts.waiting
+    # Those that waited grow too old even then.
+    assert 0 < len(server.taken) <= counts.waiting
+    assert reason == "too_old" or len(server.taken) == counts.waiting
 
 
 def test_fsync_is_for_files_and_spools(tmp_path, monkeypatch):
