@@ -100,11 +100,15 @@ class EventDetector:
 
     def no_window(self, until_s: float) -> list[ActionEvent]:
         """Say that no window will come that starts before until_s, as often as wanted: what goes on
-        ends where that is a hole longer than merge_gap_s. One that comes late then is ignored.
+        ends where that is a hole longer than its merge_gap_s. One that comes late then is ignored.
         """
         last = self._last
-        if last is None or until_s - last.end_s <= max(TIE_S, self._events.longest_gap_s):
+        if last is None:
             return []
+        if until_s - last.end_s <= max(TIE_S, self._events.longest_gap_s):
+            self._decided_s = max(last.end_s, until_s)
+            self._events.end_gaps(until_s - last.end_s, last.end_s)
+            return self._taken()
         self._decided_s = until_s
         self._end_all("gap")
         self._none_before_s = until_s

@@ -27,7 +27,8 @@ class Support:
 class OpenEvent:
     """An event that goes on, or a candidate for one (no id) that is too short yet.
 
-    supported: by the newest window. active: not in a gap that may be merged.
+    supported: by the newest window. active: not in a gap that may be merged. newest_score: of the
+    last window that supported it.
     """
 
     label_id: int
@@ -39,6 +40,7 @@ class OpenEvent:
     id: str = ""
     sequence: int = 0
     told_s: float = -math.inf
+    newest_score: float = 0.0
 
 
 class OpenEvents:
@@ -80,6 +82,16 @@ class OpenEvents:
         for event in self._open.values():
             event.active = False
 
+    def end_gaps(self, hole_s: float, seen_s: float) -> None:
+        """Nothing has come for hole_s, since seen_s: what may not go on over that ends."""
+        for event in list(self._open.values()):
+            if hole_s > max(TIE_S, self._gap_s[event.label_id]) + TIE_S:
+                if event.supported:
+                    self._reach(event, seen_s)
+                    event = self._open.get(event.label_id, event)
+                if event.label_id in self._open:
+                    self._end(event, "gap" if event.active else "over")
+
     def fade(self, active: set[int], middle_s: float) -> None:
         """What is not active ends, or is in a gap, which lasts to middle_s at least."""
         for event in list(self._open.values()):
@@ -110,6 +122,7 @@ class OpenEvents:
         if run is not None and not run.age:
             event.supported = True
             event.score = max(event.score, window.score)
+            event.newest_score = window.score
             self._reach(event, window.end_s)
 
     def end_all(self, ended_by: EndedBy) -> None:
@@ -125,6 +138,7 @@ class OpenEvents:
         by = window if run is None or run.start_s < free_s else run
         if by.start_s >= free_s:
             event = OpenEvent(label_id, by.start_s, by.end_s, by.score, supported=not by.age)
+            event.newest_score = window.score if not by.age else by.score
             self._open[label_id] = event
             self._reach(event, by.end_s)
 
@@ -152,7 +166,7 @@ class OpenEvents:
         self._end(event, "max_duration")
         if self._own[event.label_id].cooldown_s:
             return None
-        rest = replace(event, start_s=event.end_s, id="", sequence=0)
+        rest = replace(event, start_s=event.end_s, id="", sequence=0, score=event.newest_score)
         self._open[event.label_id] = rest
         return rest
 

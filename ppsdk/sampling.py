@@ -132,8 +132,8 @@ class WindowCutter:
             yield self._window(end_s=kept.end_s)
 
     def finish(self) -> Iterator[Clip]:
-        """The stream has ended: something of every file is given."""
-        if self._kept and not self._gave_any:
+        """The stream has ended: something of every file is given; what was closed has no end."""
+        if self._kept and not self._gave_any and self._kept[-1].end_s is not None:
             yield self._window(end_s=self._kept[-1].end_s)
 
     def _is_worth_giving(self, origin_s: float, end_s: float) -> bool:

@@ -176,7 +176,7 @@ def test_a_sink_that_lost_something_fails_the_command(command, tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-@pytest.mark.parametrize("realtime", [[], ["--realtime"]])
+@pytest.mark.parametrize("realtime", [[], pytest.param(["--realtime"], marks=pytest.mark.slow)])
 def test_a_stdout_that_fails_does_not_harm_the_sinks(command, tmp_path, realtime):
     """The disk that it is redirected to is full, or its reader has gone."""
     whole = run(*command, "--jsonl", tmp_path / "whole.jsonl")

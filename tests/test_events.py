@@ -214,6 +214,28 @@ def test_a_long_event_is_cut():
     assert ends(detect(windows, max_duration_s=2, cooldown_s=2)) == [("A", 0, 2), ("A", 4, 5)]
 
 
+def test_the_pieces_of_a_long_event_have_scores_of_their_own():
+    windows = [window(i, i + 1, row("A", 0.99 if i == 0 else 0.55)) for i in range(6)]
+    records = detect(windows, max_duration_s=2, on_threshold=0.5)
+    assert [r.score for r in records if r.phase == "end"] == pytest.approx([0.99, 0.55, 0.55])
+
+
+def test_the_gap_of_one_class_does_not_keep_others_open():
+    """While a camera is lost: A may not go on over any gap, B over ten minutes."""
+    options = EventOptions(
+        on_threshold=0.5, independent=True, per_class={"B": {"merge_gap_s": 600}}
+    )
+    detector = EventDetector(LABELS, options=options)
+    both = [0.9 if name in ("A", "B") else 0.05 for name in LABELS]
+    started = detector.update(window(0, 2, both))
+    assert sorted(phases(started)) == [("start", "A"), ("start", "B")]
+    (end,) = detector.no_window(3.0)
+    assert (end.label, end.end_s, end.ended_by, end.decided_s) == ("A", 2, "gap", 3.0)
+    assert detector.no_window(599) == []
+    (end,) = detector.no_window(603)
+    assert (end.label, end.end_s, end.ended_by) == ("B", 2, "gap")
+
+
 def test_one_long_window_is_cut_too():
     records = detect([window(0, 100, row("A"))], max_duration_s=0.01)
     assert len(ends(records)) == 10_000 and ends(records)[-1][2] == 100

@@ -102,6 +102,7 @@ def own_actions(tmp_path, *arguments, timeout=600):
     return re.search(r"(\d+)% of (\d+) held-out", done.stdout)
 
 
+@pytest.mark.slow
 def test_own_actions_on_clips_of_ones_own(tmp_path):
     from fading_lamps import write_set
 

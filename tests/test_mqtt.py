@@ -163,6 +163,7 @@ def test_tls(tmp_path, caplog):
         assert sink.counts().waiting == 1
 
 
+@pytest.mark.slow
 def test_a_broker_that_wants_to_see_a_certificate(tmp_path, caplog):
     own, key = make_certificate(tmp_path, "camera", password="sesame")
     with Broker(tmp_path, tls=True, client_cert=own) as broker:

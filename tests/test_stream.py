@@ -76,6 +76,21 @@ def test_an_apps_clock_that_is_set_back():
     assert statuses[1].to_dict()["status"] == "gap" and "60.1 s" in statuses[1].reason
 
 
+def test_pictures_of_16_bits_keep_their_contrast(tmp_path):
+    """Thermal and depth cameras write them; they were white."""
+    ramp = np.tile(np.arange(0, 65536, 1024, dtype=np.uint16), (8, 1))
+    Image.fromarray(ramp).save(tmp_path / "0.png")
+    with open_source(tmp_path) as source:
+        (frame,) = source
+    assert frame.image.shape == (8, 64, 3)
+    assert frame.image[0, :, 1].tolist() == [value >> 8 for value in ramp[0].tolist()]
+    Image.fromarray(ramp.astype(np.float32)).save(tmp_path / "0.tif")
+    (tmp_path / "0.png").unlink()
+    with pytest.raises(VideoError, match="0.tif: has pixels of 32 bits: must be of 8 or 16"):
+        with open_source(tmp_path) as source:
+            [frame.image for frame in source]
+
+
 def test_a_folder_of_pictures(tmp_path):
     for i in range(12):
         Image.fromarray(barcode.make_frame(i, 64, 48)).save(tmp_path / f"a{i}.png")

@@ -154,6 +154,7 @@ def labelled(label_id, frames):
     )
 
 
+@pytest.mark.slow
 def test_little_and_much_motion_are_told_apart_from_the_start(tmp_path):
     """In pictures never seen, by weights that have learned nothing at all."""
     torch.manual_seed(3)

@@ -95,9 +95,9 @@ def test_without_shift_and_attention_it_is_left_with_chance(lamps, tmp_path):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"videomix_alpha": 0.2, "label_smoothing": 0.1},
+        pytest.param({"videomix_alpha": 0.2, "label_smoothing": 0.1}, marks=pytest.mark.slow),
         {"dml": "self", "colour_jitter": 0.1},
-        {"ema_decay": 0.9, "flip": True, "bf16": True},
+        pytest.param({"ema_decay": 0.9, "flip": True, "bf16": True}, marks=pytest.mark.slow),
         {"optimizer": "adamw", "peak_rate": 1e-3, "frame_loss": 0.5},
     ],
     ids=["mix", "dml", "ema", "adamw"],

@@ -49,9 +49,20 @@ def _by_number(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
+def _in_8_bits(picture: PillowImage.Image, file: Path) -> PillowImage.Image:
+    """Pillow cuts off what is above 255: of 16 bits the upper eight are taken. Raises VideoError
+    for pixels of 32 bits and floats, of which nothing tells the range.
+    """
+    if picture.mode.startswith("I;16"):
+        return PillowImage.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    if picture.mode in ("I", "F"):
+        raise VideoError(f"{file}: has pixels of 32 bits: must be of 8 or 16")
+    return picture
+
+
 def _read(file: Path) -> Image:
     try:
         with PillowImage.open(file) as picture:
-            return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
+            return np.array(_in_8_bits(ImageOps.exif_transpose(picture), file).convert("RGB"))
     except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
         raise VideoError(f"{file}: cannot read the picture ({error})") from None

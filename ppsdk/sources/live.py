@@ -134,8 +134,9 @@ class LiveSource(Source):
         return connection
 
     def _frame(self, capture: Capture) -> Frame:
-        pts_s, stepped_s = self._clock.capture()
-        restored = self._restore(pts_s)
+        with self._state:  # whoever asks how long it has been lost has a time before this one
+            pts_s, stepped_s = self._clock.capture()
+            restored = self._restore(pts_s)
         self.counters.frames += 1
         self._run += restored or stepped_s != 0
         if stepped_s:

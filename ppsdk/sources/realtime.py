@@ -21,6 +21,7 @@ class Realtime(Source):
         super().__init__(source.name)
         self._source = source
         self.counters = source.counters
+        self.own_thread = source.own_thread
         self._closing = threading.Event()
 
     @property

@@ -22,7 +22,8 @@ def with_overlay(image: Image, event: ActionEvent, pts_s: float) -> Image:
     """
     height, width = image.shape[:2]
     band = min(height, max(_LEAST, round(_BAND * height)))
-    is_during = event.start_s <= pts_s <= event.end_s
+    # How far one reaches that goes on is not known yet.
+    is_during = event.start_s <= pts_s and (event.phase != "end" or pts_s <= event.end_s)
     strip = PillowImage.new("RGB", (width, band), _DURING if is_during else _AROUND)
     draw, font = ImageDraw.Draw(strip), ImageFont.load_default(0.7 * band)
     draw.text((band / 3, band / 2), event.label, "white", font, anchor="lm")
