@@ -32,7 +32,7 @@ def detect_events(
     try:
         for window in windows:
             if isinstance(window, NoWindow):
-                yield from detector.no_window(window.until_s)
+                yield from detector.no_window(window.until_s, seen_s=window.seen_s)
             else:
                 yield from detector.update(window)
     except (Exception, KeyboardInterrupt):
@@ -98,16 +98,20 @@ class EventDetector:
         self._last = window
         return self._taken()
 
-    def no_window(self, until_s: float) -> list[ActionEvent]:
+    def no_window(self, until_s: float, *, seen_s: float = -math.inf) -> list[ActionEvent]:
         """Say that no window will come that starts before until_s, as often as wanted: what goes on
         ends where that is a hole longer than its merge_gap_s. One that comes late then is ignored.
+
+        seen_s: the time of the last frame, which may be later than the end of the last window: what
+        is left of a stream is a window of its own once it goes on.
         """
         last = self._last
         if last is None:
             return []
-        if until_s - last.end_s <= max(TIE_S, self._events.longest_gap_s):
+        hole_s = until_s - max(last.end_s, seen_s)
+        if hole_s <= max(TIE_S, self._events.longest_gap_s):
             self._decided_s = max(last.end_s, until_s)
-            self._events.end_gaps(until_s - last.end_s, last.end_s)
+            self._events.end_gaps(hole_s, last.end_s)
             return self._taken()
         self._decided_s = until_s
         self._end_all("gap")

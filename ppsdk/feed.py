@@ -12,13 +12,13 @@ from itertools import islice
 
 from ppsdk.event_options import EventOptions
 from ppsdk.motion import MotionGate
-from ppsdk.records import Clip, Image, WindowScores
+from ppsdk.records import Clip, Image, NoWindow, WindowScores
 from ppsdk.sampling import WindowCutter
 from ppsdk.sources import Source
 from ppsdk.sources.reader import Reader
 from ppsdk.statistics import StreamMeter, StreamState, StreamStatistics
 from ppsdk.status import StreamCounters
-from ppsdk.stream import Tap, cut_batch, read_kept, tapped_frames
+from ppsdk.stream import Tap, cut_batch, no_window, read_kept, tapped_frames
 from ppsdk.thinning import Kept, WindowGrid
 
 
@@ -94,9 +94,9 @@ class Feed:
         return bool(self._clips)
 
     @property
-    def lost_until_s(self) -> float | None:
-        """Of a camera that is lost, once all its windows have been given: the time now."""
-        return None if self.source is None or self._clips else self.source.lost_until_s
+    def no_window(self) -> NoWindow | None:
+        """Of a camera that is lost, once all its windows have been given."""
+        return None if self.source is None or self._clips else no_window(self.source)
 
     @property
     def over(self) -> bool:

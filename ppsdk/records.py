@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -192,10 +193,11 @@ class WindowScores:
 @dataclass(frozen=True)
 class NoWindow:
     """Instead of a window of a camera that is lost: none comes that begins before until_s, the time
-    now, seconds since the first frame.
+    now, but for one of frames up to seen_s, the time of the last; seconds since the first frame.
     """
 
     until_s: float
+    seen_s: float = -math.inf
 
 
 @dataclass(frozen=True)

@@ -41,14 +41,20 @@ def window_clips(
             while not reader.ended:
                 batch = reader.take(LOOK_S)
                 yield from cut_batch(source, cutter, batch)
-                until_s = source.lost_until_s
-                if until_s is not None and not batch:
-                    yield NoWindow(until_s)
+                nothing = no_window(source)
+                if nothing is not None and not batch:
+                    yield nothing
     else:
         with closing(_thinned(source, frames, grid, shrink)) as thinned:
             for kept in thinned:
                 yield from cut_batch(source, cutter, [kept])
     yield from cutter.finish()
+
+
+def no_window(source: Source) -> NoWindow | None:
+    """None for what is not lost."""
+    until_s = source.lost_until_s
+    return None if until_s is None else NoWindow(until_s, source.counters.newest_s)
 
 
 def tapped_frames(source: Source, name: str, tap: Tap | None) -> Generator[Frame, None, None]:

@@ -135,7 +135,8 @@ class Streams(Iterator[StreamWindow]):
                     continue
                 if isinstance(scores, NoWindow):
                     lost = open_streams.get(feed)
-                    yield from lost.no_window(scores.until_s) if lost else []
+                    if lost:
+                        yield from lost.no_window(scores.until_s, seen_s=scores.seen_s)
                     continue
                 if feed not in open_streams:
                     open_streams[feed] = _new_detector(feed, scores, options)
@@ -209,8 +210,8 @@ class Streams(Iterator[StreamWindow]):
         if now_s - self._looked_s < _LOOK_S:
             return []
         self._looked_s = now_s
-        until = [(feed, feed.lost_until_s) for feed in feeds if not feed.closed]
-        return [(feed, NoWindow(until_s)) for feed, until_s in until if until_s is not None]
+        told = [(feed, feed.no_window) for feed in feeds if not feed.closed]
+        return [(feed, no_window) for feed, no_window in told if no_window is not None]
 
     def _over(self) -> list[Feed]:
         """Those that have just ended or were removed."""

@@ -197,6 +197,17 @@ def test_a_camera_that_is_back_in_time_goes_on_with_its_event():
     assert ends(records) == [("A", 0, 7)] and len(records) == 2
 
 
+def test_a_gap_is_counted_from_the_last_frame_not_from_the_last_window():
+    """Windows of 10 s every 5, lost at 104.8 s for half a second."""
+    detector = EventDetector(LABELS, options=EventOptions(on_threshold=0.5, merge_gap_s=5))
+    records = detector.update(window(90, 100, row("A")))
+    records += detector.no_window(105.05, seen_s=104.8)
+    records += detector.update(window(95, 104.8, row("A")))  # what was left
+    records += detector.update(window(105.3, 115.3, row("A")))
+    records += detector.no_window(120.4, seen_s=115.3)
+    assert ends(records) == [("A", 90, 115.3)] and len(records) == 2
+
+
 def test_a_stream_that_starts_anew_is_not_taken_for_late():
     detector = EventDetector(LABELS, options=EventOptions(on_threshold=0.5))
     detector.update(window(0, 2, row("A")))
