@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -40,27 +41,32 @@ Item = TypeVar("Item")
 
 class Stream(Iterator[Item]):
     """What comes of a source, item by item; closing it closes the source, read or not, from any
-    thread.
+    thread. Whoever takes the items in another thread has the ends of what goes on before the last.
+
+    closing: is looked at by the items before each window.
     """
 
-    def __init__(self, source: Source, items: Generator[Item, None, None]) -> None:
+    def __init__(
+        self, source: Source, items: Generator[Item, None, None], closing: threading.Event
+    ) -> None:
         self.source = source
-        self._items = items
-        self._closed = False
+        self._items, self._closing = items, closing
+        self._taker: threading.Thread | None = None
 
     def __repr__(self) -> str:
         return f"Stream({self.source!r})"
 
     def __next__(self) -> Item:
-        if self._closed:
-            self._items.close()
+        self._taker = threading.current_thread()
         return next(self._items)
 
     def close(self) -> None:
-        self._closed = True
+        self._closing.set()
         self.source.close()
-        with suppress(ValueError):  # another thread waits for an item: it sees the source closed
-            self._items.close()
+        taker = self._taker
+        if taker is None or taker is threading.current_thread() or not taker.is_alive():
+            with contextlib.suppress(ValueError):  # called back while an item is being made
+                self._items.close()
 
     def __enter__(self) -> Stream[Item]:
         return self
@@ -213,7 +219,9 @@ class Recognizer:
         grid = self._grid(length_s, stride_s)
         check_roi(roi)
         opened = open_source(source, decoder=decoder, fps=fps)
-        return Stream(opened, _only_windows(self._stream_windows(opened, grid, roi, tap)))
+        closing = threading.Event()
+        windows = self._stream_windows(opened, grid, roi, tap, closing)
+        return Stream(opened, _only_windows(windows), closing)
 
     def events(
         self,
@@ -239,14 +247,15 @@ class Recognizer:
         grid = self._grid(length_s, stride_s)
         check_roi(roi)
         opened = open_source(source, decoder=decoder, fps=fps)
+        closing = threading.Event()
         events = detect_events(
-            self._stream_windows(opened, grid, roi, tap),
+            self._stream_windows(opened, grid, roi, tap, closing),
             labels=self.labels,
             options=options,
             source=opened.name,
             started_at=lambda: opened.started_at,
         )
-        return Stream(opened, events)
+        return Stream(opened, events, closing)
 
     def streams(
         self,
@@ -317,11 +326,19 @@ class Recognizer:
         self.close()
 
     def _stream_windows(
-        self, source: Source, grid: WindowGrid, roi: Roi | None, tap: Tap | None
+        self,
+        source: Source,
+        grid: WindowGrid,
+        roi: Roi | None,
+        tap: Tap | None,
+        closing: threading.Event,
     ) -> Generator[WindowScores | NoWindow, None, None]:
-        with source:
+        crop = partial(self._crop_roi, roi)
+        with source, contextlib.closing(window_clips(source, grid, crop, tap=tap)) as clips:
             score = self._stream_scorer(grid)
-            for clip in window_clips(source, grid, partial(self._crop_roi, roi), tap=tap):
+            for clip in clips:
+                if closing.is_set():
+                    return
                 yield clip if isinstance(clip, NoWindow) else score(clip)
 
     def _stream_scorer(self, grid: WindowGrid) -> Callable[[Clip], WindowScores]:
@@ -386,7 +403,7 @@ class Recognizer:
 def _only_windows(
     items: Generator[WindowScores | NoWindow, None, None],
 ) -> Generator[WindowScores, None, None]:
-    with closing(items):
+    with contextlib.closing(items):
         for item in items:
             if isinstance(item, WindowScores):
                 yield item

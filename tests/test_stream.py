@@ -18,7 +18,7 @@ from short_streams import clips_of
 from stallserver import Camera
 from waiting import SOON_S
 
-from ppsdk import Frame, LiveOptions, Recognizer, VideoError, open_source
+from ppsdk import EventOptions, Frame, LiveOptions, Recognizer, VideoError, open_source
 from ppsdk.stream import window_clips
 from ppsdk.thinning import WindowGrid
 
@@ -89,6 +89,33 @@ def test_pictures_of_16_bits_keep_their_contrast(tmp_path):
     with pytest.raises(VideoError, match="0.tif: has pixels of 32 bits: must be of 8 or 16"):
         with open_source(tmp_path) as source:
             [frame.image for frame in source]
+
+
+@pytest.mark.parametrize("source", ["camera", "file"])
+def test_closing_from_another_thread_ends_all_that_goes_on(recognizer, source):
+    """Whoever takes the events has an end of each; the second of several was lost."""
+    options = EventOptions(on_threshold=0.0, independent=True)
+    told = []
+    with Camera("live") as camera:
+        given = camera.url if source == "camera" else SYNTH / "long_3000.mp4"
+        with recognizer.events(given, length_s=0.8, stride_s=0.4, options=options) as events:
+            for event in events:
+                told.append(event)
+                if len(told) == len(recognizer.labels):
+                    closer = threading.Thread(target=events.close)
+                    closer.start()
+                    closer.join()
+    phases = {phase: [e.label for e in told if e.phase == phase] for phase in ("start", "end")}
+    assert sorted(phases["start"]) == sorted(phases["end"]) == sorted(recognizer.labels)
+
+
+def test_a_camera_that_is_closed_before_its_first_window_gives_none(recognizer):
+    """A window of what had come was made up, as if it were whole."""
+    with Camera("live") as camera, recognizer.windows(camera.url, length_s=60.0) as windows:
+        closer = threading.Timer(1.0, windows.close)
+        closer.start()
+        assert [window for window in windows if not window.partial] == []
+        closer.join()
 
 
 def test_a_folder_of_pictures(tmp_path):
