@@ -138,6 +138,7 @@ def test_a_sink_that_opened_again_by_itself_can_be_changed(tmp_path):
         pass  # it was closed
 
 
+@pytest.mark.slow
 def test_what_waits_goes_along_to_another_spool(tmp_path, caplog):
     """Nobody would look into the old one again."""
     a, b = (whole_event(id) for id in "ab")

@@ -27,6 +27,7 @@ def lamps(tmp_path_factory):
     return write_set(tmp_path_factory.mktemp("data") / "lamps", 5)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_noted_is_not_run_again(lamps, tmp_path, monkeypatch):
     run_rows(lamps, tmp_path, TINY, init=None, seeds=1, rows=(PLAIN,))
     trained = []

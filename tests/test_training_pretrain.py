@@ -102,6 +102,7 @@ def test_frames_that_look_the_same_teach_nothing(videos, tmp_path):
         pretrain(tmp_path / "one", tmp_path, PretrainOptions(frames=1, image_size=32))
 
 
+@pytest.mark.slow
 def test_a_student_learns_a_lesson():
     """The same one again and again; one that says the mean of all lacks 1, and 1 at each stage."""
     torch.manual_seed(0)
