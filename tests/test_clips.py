@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -318,3 +319,38 @@ def test_parts_of_a_damaged_file_are_too(name):
         # What threads of the decoder make of what is missing differs a little each time.
         assert np.abs(clip.images.astype(int) - alone.images).mean() < 1
         assert clip.frame_indices.tolist() == alone.frame_indices.tolist()
+
+
+DAMAGED_AND_UNREADABLE = """
+import itertools, logging, sys, threading
+from ppsdk import VideoError, open_source
+logging.disable(logging.CRITICAL)
+damaged, unreadable = sys.argv[1:]
+
+def read_a_little():
+    for count in itertools.islice(itertools.cycle([3, 10, 40]), 60):
+        with open_source(damaged) as source:
+            for _ in itertools.islice(source, count):
+                pass
+
+def open_in_vain():
+    while any(reader.is_alive() for reader in readers):
+        try:
+            open_source(unreadable)
+        except VideoError:
+            pass
+
+readers = [threading.Thread(target=read_a_little, daemon=True) for _ in range(2)]
+for thread in [*readers, threading.Thread(target=open_in_vain, daemon=True)]:
+    thread.start()
+for reader in readers:
+    reader.join()
+"""
+
+
+def test_a_file_that_cannot_be_opened_does_not_stop_those_that_are_read(tmp_path):
+    """FFmpeg's log was listened to, for which its threads waited, and all for each other."""
+    (tmp_path / "cut.mp4").write_bytes((SYNTH / "base_64.mp4").read_bytes()[:3000])
+    files = [SYNTH / "corrupt_middle.mp4", tmp_path / "cut.mp4"]
+    command = [sys.executable, "-c", DAMAGED_AND_UNREADABLE, *map(str, files)]
+    subprocess.run(command, check=True, timeout=90)

@@ -80,20 +80,12 @@ class PyavFile(VideoFile):
         try:
             # "file:" keeps a colon or a dash in the name from being read as a protocol or option.
             return av.open(f"file:{self.path}", metadata_errors="replace")
-        except OPEN_ERRORS:
-            raise VideoError(f"{self.name}: cannot open as video ({self._why()})") from None
-
-    def _why(self) -> str:
-        """Open it once more, listening: PyAV keeps FFmpeg's log to itself unless it is asked."""
-        level = av.logging.get_level()
-        av.logging.set_level(av.logging.PANIC)
-        try:
-            av.open(f"file:{self.path}", metadata_errors="replace").close()
         except OPEN_ERRORS as error:
-            return reason(error)
-        finally:
-            av.logging.set_level(level)
-        return "it changed while it was opened"
+            # FFmpeg's log would say more. But while PyAV listens to it, the threads of all decoders
+            # wait for Python's lock to log, and whoever closes a file holds that while it waits for
+            # them: of several damaged files at a time the process stood still.
+            why = "moov atom not found" if _has_no_moov(self.path) else reason(error)
+            raise VideoError(f"{self.name}: cannot open as video ({why})") from None
 
     def _decode(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
         packets = packets_of(container, stream)
@@ -114,6 +106,25 @@ class PyavFile(VideoFile):
                 self.damaged += 1
                 continue
             yield from frames
+
+
+def _has_no_moov(path: str | os.PathLike[str]) -> bool:
+    """Of an MP4 or MOV file, whose recording was cut off: its boxes end without a moov."""
+    with open(path, "rb") as file:
+        end = os.fstat(file.fileno()).st_size
+        start, is_first = 0, True
+        while start + 8 <= end:
+            file.seek(start)
+            header = file.read(16)
+            size, kind = int.from_bytes(header[:4], "big"), header[4:8]
+            if kind == b"moov" or (is_first and kind != b"ftyp"):
+                return False
+            if size == 1:
+                size = int.from_bytes(header[8:16], "big")
+            if size < 8:  # 0 is up to the end
+                break
+            start, is_first = start + size, False
+        return not is_first
 
 
 def packets_of(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
