@@ -15,6 +15,7 @@ from conftest import SYNTH, synth_cases
 
 from ppsdk import VideoError, sample_clip
 from ppsdk.clips import sample_spans
+from ppsdk.sources import open_file
 
 CASES = synth_cases()
 READABLE = [case for case in CASES if case["true_frames"] is not None]
@@ -354,3 +355,11 @@ def test_a_file_that_cannot_be_opened_does_not_stop_those_that_are_read(tmp_path
     files = [SYNTH / "corrupt_middle.mp4", tmp_path / "cut.mp4"]
     command = [sys.executable, "-c", DAMAGED_AND_UNREADABLE, *map(str, files)]
     subprocess.run(command, check=True, timeout=90)
+
+
+def test_a_file_that_is_gone_when_it_is_read_is_a_bad_video(tmp_path):
+    path = Path(shutil.copy(SYNTH / "short_16.mp4", tmp_path))
+    file = open_file(path)
+    path.unlink()
+    with pytest.raises(VideoError, match="short_16.mp4: cannot open as video .No such file"):
+        next(iter(file.pictures()))

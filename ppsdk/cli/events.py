@@ -51,8 +51,8 @@ def evaluate_events(
     recordings = join_recordings(
         without(read_truth(truth), background), read_records(events), length_s=length_s
     )
-    file = picture or events.with_suffix(".png")
     evaluation = evaluate_events(recordings, collar_s=collar_s)
+    file = picture or events.with_suffix(".png")
     draw_timeline(recordings, file)
     if as_json:
         print_json({**evaluation.to_dict(), "picture": str(file)})

@@ -84,7 +84,8 @@ class PyavFile(VideoFile):
             # FFmpeg's log would say more. But while PyAV listens to it, the threads of all decoders
             # wait for Python's lock to log, and whoever closes a file holds that while it waits for
             # them: of several damaged files at a time the process stood still.
-            why = "moov atom not found" if _has_no_moov(self.path) else reason(error)
+            cut_off = not isinstance(error, OSError) and _has_no_moov(self.path)
+            why = "moov atom not found" if cut_off else reason(error)
             raise VideoError(f"{self.name}: cannot open as video ({why})") from None
 
     def _decode(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
