@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppsdk.records import Clip, Frame, Image
-from ppsdk.thinning import TIE_S, Kept, OnGap, WindowGrid, thin
+from ppsdk.thinning import LIVE_EARLY, ROUNDED_S, TIE_S, Kept, OnGap, WindowGrid, thin
 
 Sampling = Literal["full", "paddlevideo", "random"]
 SAMPLINGS = ("full", "paddlevideo", "random")
@@ -55,8 +55,17 @@ def full_indices(pts_s: NDArray[np.float64], end_s: float, num_segments: int) ->
 def span_indices(
     pts_s: NDArray[np.float64], start_s: float, end_s: float, num_segments: int
 ) -> NDArray[np.int64]:
-    """The same for the segments of [start_s, end_s]."""
-    centres = start_s + (np.arange(num_segments) + 0.5) * (end_s - start_s) / num_segments
+    """The same for the segments of [start_s, end_s]. Frames that come once a segment, at its
+    beginning, are as near to the centre before as to the next: one each, however they are rounded.
+    """
+    segment_s = (end_s - start_s) / num_segments
+    edges = start_s + np.arange(num_segments) * segment_s
+    first = int(np.searchsorted(pts_s, start_s - ROUNDED_S))
+    own = pts_s[first : first + num_segments]
+    early_s = min(2 * ROUNDED_S, LIVE_EARLY * segment_s)  # the end is rounded, too
+    if len(own) == num_segments and np.abs(own - edges).max() < early_s:
+        return first + np.arange(num_segments)
+    centres = edges + segment_s / 2
     after = np.searchsorted(pts_s, centres).clip(0, len(pts_s) - 1)
     before = (after - 1).clip(0)
     is_after = pts_s[after] - centres < centres - pts_s[before] - TIE_S

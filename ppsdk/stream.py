@@ -11,7 +11,7 @@ from ppsdk.records import Clip, Frame, Image, NoWindow
 from ppsdk.sampling import WindowCutter
 from ppsdk.sources import Source
 from ppsdk.sources.reader import Reader
-from ppsdk.thinning import Kept, WindowGrid, thin
+from ppsdk.thinning import LIVE_EARLY, ROUNDED_S, Kept, WindowGrid, thin
 
 Shrink = Callable[[Image], Image]
 
@@ -100,7 +100,8 @@ def _thinned(
     def on_gap(from_s: float, to_s: float) -> None:
         source.report("gap", to_s, f"no frame for {to_s - from_s:.1f} s")
 
-    return thin(_timed(source, frames), grid, shrink, on_gap)
+    early_s = LIVE_EARLY * grid.segment_s if source.live else ROUNDED_S
+    return thin(_timed(source, frames), grid, shrink, on_gap, early_s=early_s)
 
 
 def _timed(source: Source, frames: Iterator[Frame]) -> Iterator[Frame]:

@@ -11,6 +11,11 @@ from ppsdk.records import Frame, Image
 
 # Times come from integers in units of at most a microsecond: closer than that is equal.
 TIE_S = 1e-6
+# Matroska, WebM and FLV have whole milliseconds: of two times, each is off by half a one.
+ROUNDED_S = 1.1e-3
+# Live frames come up to so much of a segment before their time. A camera that gives one a segment
+# gives it just where segments meet: 10 ms of jitter would repeat, and lose, a quarter of them.
+LIVE_EARLY = 0.25
 SHORTEST_SEGMENT_S = 1e-4
 DAY_S = 86_400
 # Longer than all of these without a frame is a gap: a slow camera has none, and a network that
@@ -87,8 +92,12 @@ def thin(
     grid: WindowGrid,
     shrink: Callable[[Image], Image],
     on_gap: OnGap = lambda from_s, to_s: None,
+    *,
+    early_s: float = ROUNDED_S,
 ) -> Generator[Kept, None, None]:
     """Keep of each segment the frame nearest its centre; only its image is looked at, and shrunk.
+    One that comes at most early_s before a segment, and is not the first of its own, counts among
+    that segment's.
 
     Segments are counted anew from the first frame after a gap: where the frames' run changes, or
     where none came for a quarter of a window, half a second (or half a window, if that is less) and
@@ -99,7 +108,7 @@ def thin(
     pace = _Pace(grid.length_s)
     for index, frame in enumerate(frames):
         if run is None:
-            run = _Run(0, index, frame, grid, shrink)
+            run = _Run(0, index, frame, grid, shrink, early_s)
             continue
         goes_on = frame.run == run.stream_run
         is_hole = goes_on and pace.is_hole(frame.pts_s - run.last_s)
@@ -111,7 +120,7 @@ def thin(
         yield run.last()
         if is_hole:
             on_gap(run.last_s, frame.pts_s)
-        run = _Run(run.number + 1, index, frame, grid, shrink)
+        run = _Run(run.number + 1, index, frame, grid, shrink, early_s)
     if run is not None:
         yield run.last()
 
@@ -143,11 +152,13 @@ class _Run:
         first: Frame,
         grid: WindowGrid,
         shrink: Callable[[Image], Image],
+        early_s: float,
     ) -> None:
         self.number, self.stream_run = number, first.run
         self.last_s = first.pts_s
         self._origin_s = first.pts_s
         self._grid, self._shrink = grid, shrink
+        self._early_s = min(early_s, LIVE_EARLY * grid.segment_s)
         self._interval_s = grid.segment_s
         self._candidate, self._index, self._segment = first, index, 0
 
@@ -156,6 +167,8 @@ class _Run:
         self._interval_s = frame.pts_s - self.last_s
         self.last_s = frame.pts_s
         segment = self._segment_at(frame.pts_s)
+        if segment == self._segment:
+            segment = self._segment_at(frame.pts_s + self._early_s)
         kept = None
         if segment > self._segment:
             kept = self._keep(until=segment)
@@ -168,7 +181,7 @@ class _Run:
         """What is left; the last frame is shown as long as the one before it, at most a segment."""
         segment_s = self._grid.segment_s
         end_s = self.last_s + (min(self._interval_s, segment_s) or segment_s)
-        return self._keep(until=self._segment_at(end_s), end_s=end_s)
+        return self._keep(until=max(self._segment, self._segment_at(end_s)), end_s=end_s)
 
     def _segment_at(self, time_s: float) -> int:
         return int((time_s - self._origin_s + TIE_S) / self._grid.segment_s)

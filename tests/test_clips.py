@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import av
 import barcode
 import numpy as np
 import pytest
@@ -48,6 +49,20 @@ def test_a_trimmed_clip_rises_from_its_edit_list_start():
     indices = [barcode.read(image).index for image in clip.images]
     assert indices == [33 + i for i in clip.frame_indices.tolist()]
     assert clip.pts_s[0] < 0.1
+
+
+def test_a_matroska_file_of_16_frames_gives_them_all(tmp_path):
+    """Its times are whole milliseconds, by which the next frame was the nearer one now and then."""
+    path = tmp_path / "short.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        for i in range(16):
+            frame = av.VideoFrame.from_ndarray(barcode.make_frame(i, 160, 120), "rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    clip = sample_clip(path)
+    assert [barcode.read(image).index for image in clip.images] == list(range(16))
 
 
 def test_a_packed_bitstream_rises_and_is_the_same_each_time():

@@ -76,6 +76,21 @@ def test_an_apps_clock_that_is_set_back():
     assert statuses[1].to_dict()["status"] == "gap" and "60.1 s" in statuses[1].reason
 
 
+@pytest.mark.parametrize(("live", "repeated"), [(True, 0), (False, 20)])
+def test_a_camera_of_a_frame_a_segment_repeats_none(live, repeated):
+    """At 10 frames/s, in segments of 0.1 s, every other frame 12 ms early. A file's times are
+    those of its frames: none is moved for more than their rounding.
+    """
+    times = np.arange(41) / 10 - np.arange(41) % 2 * 0.012
+    source = open_source([Frame(np.zeros((8, 8, 3), np.uint8), t) for t in times])
+    source.live = live
+    clips = list(clips_of(source, 0.8, 0.8))
+    assert sum(clip.repeated for clip in clips) == repeated
+    if live:
+        indices = np.concatenate([clip.frame_indices for clip in clips])
+        assert indices.tolist() == list(range(40))
+
+
 def test_pictures_of_16_bits_keep_their_contrast(tmp_path):
     """Thermal and depth cameras write them; they were white."""
     ramp = np.tile(np.arange(0, 65536, 1024, dtype=np.uint16), (8, 1))
