@@ -15,6 +15,7 @@ from ppsdk.records import Clip, Frame, Image, Roi
 from ppsdk.sampling import Sampling, check_sampling, choose_indices
 from ppsdk.sources import Decoder, VideoFile, open_file
 from ppsdk.sources.protocol import FrameTimes, with_size
+from ppsdk.thinning import ROUNDED_S
 
 Choose = Callable[[FrameTimes], NDArray[np.int64]]
 Keep = Callable[[int, Image], None]
@@ -119,7 +120,8 @@ def _within(span_s: tuple[float, float], choose: Choose, name: str) -> Choose:
         raise ValueError(f"span_s is {span_s}: must be 0 <= start < end, in seconds")
 
     def choose_within(times: FrameTimes) -> NDArray[np.int64]:
-        inside = np.flatnonzero((start_s <= times.pts_s) & (times.pts_s < end_s))
+        early = times.pts_s + ROUNDED_S  # whoever wrote the span rounded times of frames
+        inside = np.flatnonzero((start_s <= early) & (early < end_s))
         if not len(inside):
             raise VideoError(
                 f"{name}: no frame from {start_s:g} s to {end_s:g} s: it ends at {times.end_s:g} s"

@@ -138,6 +138,7 @@ class Feed:
         latency_s = time.monotonic() - cut_s
         newest_s = clip.end_s
         if self.source is not None:
+            self.source.counters.repeated += clip.repeated
             newest_s = self.source.counters.newest_s
             started_at = self.source.started_at
             if started_at is not None:

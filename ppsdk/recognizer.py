@@ -334,7 +334,8 @@ class Recognizer:
         closing: threading.Event,
     ) -> Generator[WindowScores | NoWindow, None, None]:
         crop = partial(self._crop_roi, roi)
-        with source, contextlib.closing(window_clips(source, grid, crop, tap=tap)) as clips:
+        read = window_clips(source, grid, crop, tap=tap, is_over=closing.is_set)
+        with source, contextlib.closing(read) as clips:
             score = self._stream_scorer(grid)
             for clip in clips:
                 if closing.is_set():

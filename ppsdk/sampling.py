@@ -63,7 +63,8 @@ def span_indices(
     first = int(np.searchsorted(pts_s, start_s - ROUNDED_S))
     own = pts_s[first : first + num_segments]
     early_s = min(2 * ROUNDED_S, LIVE_EARLY * segment_s)  # the end is rounded, too
-    if len(own) == num_segments and np.abs(own - edges).max() < early_s:
+    is_last = np.searchsorted(pts_s, end_s - early_s) <= first + num_segments
+    if len(own) == num_segments and is_last and np.abs(own - edges).max() < early_s:
         return first + np.arange(num_segments)
     centres = edges + segment_s / 2
     after = np.searchsorted(pts_s, centres).clip(0, len(pts_s) - 1)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
+from itertools import takewhile
 from typing import Protocol
 
 from ppsdk.records import Clip, Frame, Image, NoWindow
@@ -28,11 +29,16 @@ class Tap(Protocol):
 
 
 def window_clips(
-    source: Source, grid: WindowGrid, shrink: Shrink, *, tap: Tap | None = None
+    source: Source,
+    grid: WindowGrid,
+    shrink: Shrink,
+    *,
+    tap: Tap | None = None,
+    is_over: Callable[[], bool] = lambda: False,
 ) -> Generator[Clip | NoWindow, None, None]:
     """The clips of a source's windows: all of a file's; of a camera the newest there is, whenever
-    one is asked for. Waits for the next one, and tells while a camera is lost; `source.close()`
-    ends it.
+    one is asked for. Waits for the next one, and tells while a camera is lost. is_over: asked now
+    and then; True ends it, as `source.close()` ends that of a camera.
     """
     frames = tapped_frames(source, source.name, tap)
     cutter = WindowCutter(grid)
@@ -40,15 +46,20 @@ def window_clips(
         with read_kept(source, frames, grid, shrink) as reader:
             while not reader.ended:
                 batch = reader.take(LOOK_S)
-                yield from cut_batch(source, cutter, batch)
+                if is_over():
+                    return
+                yield from _given(source, cut_batch(source, cutter, batch))
                 nothing = no_window(source)
                 if nothing is not None and not batch:
                     yield nothing
     else:
-        with closing(_thinned(source, frames, grid, shrink)) as thinned:
+        wanted = takewhile(lambda frame: not is_over(), frames)
+        with closing(_thinned(source, wanted, grid, shrink)) as thinned:
             for kept in thinned:
-                yield from cut_batch(source, cutter, [kept])
-    yield from cutter.finish()
+                if is_over():
+                    return
+                yield from _given(source, cut_batch(source, cutter, [kept]))
+    yield from _given(source, cutter.finish())
 
 
 def no_window(source: Source) -> NoWindow | None:
@@ -90,8 +101,13 @@ def cut_batch(source: Source, cutter: WindowCutter, batch: list[Kept]) -> list[C
     wanted = clips[-1:] if source.live else clips
     source.counters.kept += len(batch)
     source.counters.skipped += len(clips) - len(wanted) + cutter.passed_over - passed_over
-    source.counters.repeated += sum(clip.repeated for clip in wanted)
     return wanted
+
+
+def _given(source: Source, clips: Iterable[Clip]) -> Iterator[Clip]:
+    for clip in clips:
+        source.counters.repeated += clip.repeated
+        yield clip
 
 
 def _thinned(

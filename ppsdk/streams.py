@@ -16,7 +16,7 @@ from ppsdk.events import EventDetector
 from ppsdk.feed import Feed, Windowing
 from ppsdk.overload import OverloadWatches
 from ppsdk.records import ActionEvent, EndedBy, NoWindow, WindowScores
-from ppsdk.sources import LiveOptions, SourceRef
+from ppsdk.sources import LiveOptions, Source, SourceRef
 from ppsdk.sources.protocol import OnStatus
 from ppsdk.sources.reader import close_all
 from ppsdk.statistics import StreamStatistics
@@ -83,7 +83,7 @@ class Streams(Iterator[StreamWindow]):
         with self._ready:
             self._refuse_another(name, replace=replace)
             replaced = self._take_away(name)
-            opener = partial(options.open, self._live, self._on_status)
+            opener = partial(self._open, options, replaced)
             self._feeds[name] = Feed(
                 name,
                 opener,
@@ -95,6 +95,11 @@ class Streams(Iterator[StreamWindow]):
             self._ready.notify_all()
         _close(replaced)
         return name
+
+    def _open(self, options: StreamOptions, replaced: list[Feed]) -> Source:
+        """Once what it replaces has let go of the same device, if that is what it was."""
+        _close(replaced)
+        return options.open(self._live, self._on_status)
 
     def remove(self, name: str) -> None:
         """Close a stream, within a second; nothing more is given of it. Raises ValueError where

@@ -96,8 +96,8 @@ def thin(
     early_s: float = ROUNDED_S,
 ) -> Generator[Kept, None, None]:
     """Keep of each segment the frame nearest its centre; only its image is looked at, and shrunk.
-    One that comes at most early_s before a segment, and is not the first of its own, counts among
-    that segment's.
+    Of streams with less than two frames a segment, one that comes at most early_s before a segment,
+    and is not the first of its own, counts among that segment's.
 
     Segments are counted anew from the first frame after a gap: where the frames' run changes, or
     where none came for a quarter of a window, half a second (or half a window, if that is less) and
@@ -166,9 +166,10 @@ class _Run:
         """The frame kept of the segment before, once there is a frame of another."""
         self._interval_s = frame.pts_s - self.last_s
         self.last_s = frame.pts_s
-        segment = self._segment_at(frame.pts_s)
-        if segment == self._segment:
-            segment = self._segment_at(frame.pts_s + self._early_s)
+        # The one before may have been early: there is no way back.
+        segment = max(self._segment, self._segment_at(frame.pts_s))
+        if segment == self._segment and self._interval_s > self._grid.segment_s / 2:
+            segment = max(segment, self._segment_at(frame.pts_s + self._early_s))
         kept = None
         if segment > self._segment:
             kept = self._keep(until=segment)
@@ -181,7 +182,9 @@ class _Run:
         """What is left; the last frame is shown as long as the one before it, at most a segment."""
         segment_s = self._grid.segment_s
         end_s = self.last_s + (min(self._interval_s, segment_s) or segment_s)
-        return self._keep(until=max(self._segment, self._segment_at(end_s)), end_s=end_s)
+        rounded_s = min(ROUNDED_S, self._early_s)
+        until = max(self._segment, self._segment_at(end_s + rounded_s))
+        return self._keep(until=until, end_s=end_s)
 
     def _segment_at(self, time_s: float) -> int:
         return int((time_s - self._origin_s + TIE_S) / self._grid.segment_s)

@@ -386,6 +386,44 @@ def test_a_driver_that_never_comes_back_is_noticed_and_does_not_hold_up_closing(
     hang.set()
 
 
+def test_who_is_told_of_a_loss_holds_up_nobody():
+    """A handler that takes its time, in the thread that reads."""
+    telling, go_on = threading.Event(), threading.Event()
+
+    def slow(status):
+        telling.set()
+        go_on.wait(30)
+
+    with Camera("close") as camera:
+        with open_source(camera.url, live=QUICK, on_status=slow) as source:
+            reader = Reader(source.frames(), capacity=50, keep_waiting=source.keep_waiting)
+            assert telling.wait(SOON_S)
+            start = time.monotonic()
+            while time.monotonic() - start < 2.5:  # longer than a camera may be silent
+                assert source.keep_waiting() and source.lost_until_s is not None
+                time.sleep(0.05)
+            source.close()
+            assert time.monotonic() - start < 5
+            go_on.set()
+            reader.close()
+
+
+def test_a_first_connection_that_takes_long_is_no_silence():
+    """The camera answers after two seconds; one that is open may be silent for a half."""
+    statuses = []
+
+    def connect():
+        time.sleep(2.0)
+        return Hanging(hang, 3)
+
+    hang = threading.Event()
+    options = LiveOptions(open_timeout_s=20.0, read_timeout_s=0.5, wait=True)
+    source = LiveSource("camera 0", connect, options=options, on_status=statuses.append)
+    with source:
+        assert index_of(next(iter(source))) == 0 and statuses == []
+    hang.set()
+
+
 def test_a_driver_that_never_gives_a_picture_is_an_error():
     hang = threading.Event()
     options = LiveOptions(read_timeout_s=0.5)

@@ -25,7 +25,7 @@ from converters.quantize import (  # noqa: E402
     quantize_with_files,
 )
 from converters.recipes import RECIPE_NAMES, RECIPES, quantized_by  # noqa: E402
-from converters.sensitivity import quantized_layers, released, sensitivity  # noqa: E402
+from converters.sensitivity import quantized_layers, released  # noqa: E402
 from ppsdk import ModelError, Recognizer, VideoError  # noqa: E402
 from ppsdk.model import load_model, save_model, with_uint8_input  # noqa: E402
 from ppsdk.preprocess import normalize  # noqa: E402
@@ -226,13 +226,6 @@ def test_a_released_layer_is_the_float_one(tiny_dir, tiny_int8_dir, clips):
     assert not np.array_equal(one, all_logits(int8, facts, clips[:2]))
 
 
-@pytest.mark.slow
-def test_sensitivity_ranks_every_layer(tiny_dir, tiny_int8_dir, clips):
-    done = sensitivity(tiny_dir, tiny_int8_dir, clips[:2])
-    moved = [row.alone.score_mean for row in done.layers]
-    assert len(done.layers) > 30 and moved == sorted(moved, reverse=True)
-
-
 @pytest.fixture(scope="module")
 def folder_of_clips(tmp_path_factory):
     """Eighteen clips to calibrate with and two to judge by: a recording, cut at different times."""
@@ -247,12 +240,25 @@ def folder_of_clips(tmp_path_factory):
 
 
 @pytest.mark.slow
+def test_the_command_that_ranks_layers(tiny_dir, tiny_int8_dir, folder_of_clips, tmp_path):
+    """As docs/int8.md has it."""
+    out = tmp_path / "report"
+    done = run("sensitivity", tiny_dir, tiny_int8_dir, folder_of_clips, out, "--num-clips", 2)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    layers = json.loads((out / "sensitivity.json").read_text())["layers"]
+    moved = [layer["alone"]["score_mean"] for layer in layers]
+    assert len(moved) > 30 and moved == sorted(moved, reverse=True)
+    assert layers[0]["layer"] in done.stdout
+    assert (out / "sensitivity.svg").read_text().startswith("<svg")
+
+
+@pytest.mark.slow
 def test_the_command(tiny_dir, folder_of_clips, tmp_path):
     loose = ["--max-drop", 1, "--min-agreement", 0, "--recipe", "mixed"]
     given = ["quantize", tiny_dir, folder_of_clips, tmp_path / "int8", *loose]
     few = "14 different calibration clips: 16 or more are needed"
-    assert_refused(run(*given, "--clips", 14), few)
-    done = run(*given, "--clips", 14, "--force")
+    assert_refused(run(*given, "--num-clips", 14), few)
+    done = run(*given, "--num-clips", 14, "--force")
     assert done.returncode == 0, done.stderr
     assert done.stderr == "", "no progress bar in a pipe"
     assert "calibrated with 14 different clips" in done.stdout

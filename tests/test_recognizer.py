@@ -1,12 +1,15 @@
 """The line as a whole: files, arrays, streams, events."""
 
 import itertools
+import threading
+import time
 
 import barcode
 import numpy as np
 import pytest
 from conftest import SYNTH
 from stallserver import Camera
+from waiting import SOON_S
 
 from ppsdk import EventOptions, Frame, Recognizer, VideoError, open_source
 from ppsdk.preprocess import crop_for_model
@@ -194,6 +197,28 @@ def test_closing_a_stream_that_was_never_read_closes_its_source(recognizer):
             source = open_source(camera.url)
             method(source).close()
             assert list(source) == []
+
+
+@pytest.mark.parametrize("own_thread", [False, True])
+def test_closing_from_another_thread_waits_for_no_window(recognizer, own_thread):
+    """Windows of ten minutes, of frames that come for half of that."""
+    taken = threading.Event()
+
+    def frames():
+        for i in range(3000):
+            yield Frame(np.zeros((32, 32, 3), np.uint8), i / 10)
+            taken.set()
+            time.sleep(0.1)
+
+    source = open_source(frames())
+    source.own_thread = own_thread
+    stream = recognizer.windows(source, length_s=600)
+    reading = threading.Thread(target=lambda: list(stream), daemon=True)
+    reading.start()
+    assert taken.wait(SOON_S)
+    stream.close()
+    reading.join(SOON_S)
+    assert not reading.is_alive()
 
 
 def test_many_large_frames_are_classified_in_little_memory(recognizer):

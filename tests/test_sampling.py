@@ -1,6 +1,7 @@
 """Which frames stand for a file, and windows cut from a stream: invariants and hand-made cases."""
 
 import weakref
+from itertools import pairwise
 from time import monotonic
 
 import numpy as np
@@ -58,7 +59,7 @@ def test_full_sampling_takes_the_nearest_to_each_centre(times, num_segments):
     distances = np.abs(times[None] - centres[:, None])
     assert (np.diff(indices) >= 0).all()
     off_edge_s = np.abs(times[indices] - np.arange(num_segments) * end_s / num_segments)
-    if (np.diff(indices) == 1).all() and off_edge_s.max() < 2 * ROUNDED_S:
+    if len(times) == num_segments and off_edge_s.max() < 2 * ROUNDED_S:
         return  # one each, told below
     assert distances[np.arange(num_segments), indices] == pytest.approx(distances.min(1), abs=2e-6)
 
@@ -74,10 +75,9 @@ def test_a_frame_a_segment_is_each_taken_once_however_times_are_rounded(fps, num
 
 @pytest.mark.parametrize("fps", [12, 15, 24, 29.97, 30, 60])
 def test_windows_of_a_frame_a_segment_have_each_once_however_times_are_rounded(fps):
-    clips = windows_of(np.round(np.arange(65) / fps, 3), 16 / fps, 8 / fps, 16)
-    full = [clip for clip in clips if not clip.partial]
-    assert [clip.repeated for clip in full] == 7 * [0]
-    for k, clip in enumerate(full):
+    clips = windows_of(np.round(np.arange(64) / fps, 3), 16 / fps, 8 / fps, 16)
+    assert [(clip.repeated, clip.partial) for clip in clips[:7]] == 7 * [(0, False)]
+    for k, clip in enumerate(clips[:7]):
         assert clip.frame_indices.tolist() == list(range(8 * k, 8 * k + 16))
 
 
@@ -93,13 +93,30 @@ def test_a_camera_of_a_frame_a_segment_loses_none_to_jitter(jitter):
     assert [one.until for one in kept[:-1]] == segments[1:] and kept[-1].until >= segments[-1]
 
 
-def test_an_early_frame_gives_way_to_one_nearer_the_centre():
-    """10 frames/s, segments of 0.5 s: of 0.4 (early for the second) to 0.9 it is 0.7 that is kept;
-    and the first keeps 0.2, which the camera gave before.
-    """
-    grid = WindowGrid.from_seconds(1.0, 1.0, 2)
-    kept = thin(frames_at(np.arange(11) / 10), grid, lambda image: image, early_s=0.125)
-    assert [(one.segment, one.index) for one in kept] == [(0, 2), (1, 7), (2, 10)]
+def test_frames_that_are_followed_by_others_are_not_one_a_segment():
+    assert full_indices(np.arange(100) / 25, 4.0, 1).tolist() == [50]
+    times = np.array([0, 1, 2, *np.arange(30, 40) / 10])
+    assert times[full_indices(times, 4.0, 4)].tolist() == [0, 1, 2, 3.5]
+
+
+@pytest.mark.parametrize("fps", [25, 30, 60])
+def test_a_camera_of_many_frames_a_segment_is_seen_as_a_file(fps):
+    """Two of them come within a quarter of a segment of its end."""
+    grid = WindowGrid.from_seconds(4.0, 1.0, 16)
+    frames = list(frames_at(np.arange(6 * fps) / fps))
+    alike = [list(thin(frames, grid, lambda image: image, early_s=s)) for s in (0.0, 0.0625)]
+    told = [[(one.segment, one.until, one.index) for one in kept] for kept in alike]
+    assert told[0] == told[1] and [segment for segment, *_ in told[0]] == list(range(24))
+
+
+@given(TIMES, st.integers(20, 500), st.floats(0.0, 0.25))
+def test_each_segment_is_kept_once_whenever_frames_come(times, segment_ms, early):
+    segment_s = segment_ms / 1000
+    grid = WindowGrid.from_seconds(8 * segment_s, segment_s, 8)
+    kept = list(thin(frames_at(times), grid, lambda image: image, early_s=early * segment_s))
+    assert [one.index for one in kept] == sorted({one.index for one in kept})
+    for one, following in pairwise(kept):
+        assert one.run < following.run or one.segment < one.until == following.segment
 
 
 @given(TIMES, st.integers(1, 32), st.integers(0, 2**32))

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from event_films import made, nothing_else, seen
@@ -285,6 +286,22 @@ def test_sigterm_ends_events_and_drains_what_it_can(tiny_dir, tmp_path):
     assert [json.loads(record.body) for record in waiting] == events
     for secret in ("hush", "tell-nobody", "k3y"):
         assert secret not in errors + told
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_sigterm_says_that_records_were_lost(tiny_dir, tmp_path):
+    """A full disk, as Linux plays it."""
+    (tmp_path / "full.csv").symlink_to("/dev/full")
+    with Camera("live") as door:
+        sinks = f'{JSONL}[sinks.csv]\npath = "full.csv"\n'
+        text = site_text(tiny_dir, camera_table("door", door.url), sinks)
+        with SiteProcess(tmp_path, text) as site:
+            site.wait_for_events(5, source="door", phase="start")
+            code, _ = site.stop()
+            events, errors = site.events(), site.errors
+    assert code == 1 and f"full.csv: {len(events)} records are lost" in errors
+    assert_ends_once(events)
 
 
 @pytest.mark.slow

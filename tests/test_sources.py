@@ -15,7 +15,7 @@ import pytest
 from conftest import SYNTH
 from stallserver import Camera
 
-from ppsdk import Frame, VideoError, open_source
+from ppsdk import Frame, LiveOptions, VideoError, open_source
 from ppsdk.sources import source_name
 from ppsdk.sources.credentials import without_credentials
 from ppsdk.sources.upright import upright
@@ -146,6 +146,12 @@ def test_an_http_server_with_a_file_is_no_camera(tmp_path):
         assert not source.live and source.started_at is None
         with pytest.raises(VideoError, match="404"):
             open_source(url + ".gone")
+        # Whoever takes the frames is slow, not the server.
+        with open_source(url, live=LiveOptions(read_timeout_s=1.0)) as slow:
+            later = slow.frames()
+            next(later)
+            time.sleep(1.2)
+            assert len(list(later)) == 79
         server.shutdown()
     assert [barcode.read(frame.image).index for frame in frames] == list(range(80))
     assert frames[40].pts_s == pytest.approx(3.2, abs=1e-6)

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -181,6 +182,45 @@ def test_a_stream_is_replaced_without_an_end_of_them_all(recognizer):
     ends = [event for event in told if event.phase == "end" and event.ended_by == "end"]
     assert len(ends) == 2 and ends[0].start_time < ends[1].start_time
     assert len(one.opened) == len(other.opened) == 1 and no_readers_left()
+
+
+class OneViewer(Camera):
+    """A camera that hangs up on whoever comes while another one watches."""
+
+    def __init__(self):
+        super().__init__("live")
+        self._viewer, self.refused = None, 0
+
+    def _serve(self, connection):
+        if self._viewer is not None and self._is_there(self._viewer):
+            self.refused += 1
+            connection.close()
+            return
+        self._viewer = connection
+        super()._serve(connection)
+
+    @staticmethod
+    def _is_there(viewer):
+        try:
+            return viewer.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b""
+        except BlockingIOError:
+            return True  # has said nothing
+        except OSError:
+            return False
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its sockets cannot be looked at so")
+def test_a_camera_for_one_viewer_is_let_go_before_it_is_opened_anew(recognizer):
+    """As one for which a site's file gives another region is."""
+    with OneViewer() as camera:
+        with recognizer.streams([StreamOptions(camera.url, name="door")], **SPAN) as streams:
+            assert next(streams).name == "door"
+            cut = StreamOptions(camera.url, name="door", roi=(0, 0, 0.5, 1))
+            streams.add(cut, replace=True)
+            while streams.statistics()["door"].windows < 2:
+                next(streams)
+            assert streams.statistics()["door"].state == "running"
+    assert camera.refused == 0 and len(camera.opened) == 2
 
 
 def change(streams, one, other):

@@ -28,6 +28,8 @@ from training.recipe import Recipe
 
 # Frames kept of each segment, for training to draw one of.
 CANDIDATES = 4
+# Of `span_indices`; another one makes what was decoded before of no use.
+SAMPLING_RULE = 2
 
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
@@ -151,7 +153,7 @@ def _decoded(clips: list[LabelledClip], recipe: Recipe, folder: Path) -> Path:
     status = clips[0].path.stat()
     facts: list[Any] = [str(clips[0].path.resolve()), status.st_size, status.st_mtime_ns]
     facts += [clips[0].roi, [clip.span_s for clip in clips], recipe.length_s, recipe.stride_s]
-    facts += [recipe.num_segments, recipe.short_side, CANDIDATES]
+    facts += [recipe.num_segments, recipe.short_side, CANDIDATES, SAMPLING_RULE]
     stem = folder / hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
     if stem.with_suffix(".npz").exists():
         return stem

@@ -90,7 +90,7 @@ def report(
 @click.argument("out", type=PATH)
 @click.option("--split", help="Of a manifest; `train` unless given.")
 @click.option(
-    "--clips", type=Integer(min=1), default=24, show_default=True, help="At most so many."
+    "--num-clips", type=Integer(min=1), default=24, show_default=True, help="At most so many."
 )
 @sampling_option
 @json_option
@@ -100,7 +100,7 @@ def sensitivity(
     data: Path,
     out: Path,
     split: str | None,
-    clips: int,
+    num_clips: int,
     sampling: FileSampling,
     as_json: bool,
 ) -> None:
@@ -117,7 +117,7 @@ def sensitivity(
         data,
         facts,
         split=split,
-        at_most=clips,
+        at_most=num_clips,
         sampling=sampling,
         progress=lambda items: progress(items, "clips"),
     )

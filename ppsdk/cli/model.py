@@ -89,7 +89,7 @@ def _show_conversion(done: Conversion, *, saved: bool = True) -> None:
 @click.argument("out", type=PATH)
 @click.option("--split", help="Of a manifest to calibrate with; `train` unless given.")
 @click.option(
-    "--clips",
+    "--num-clips",
     type=Integer(min=1),
     default=300,
     show_default=True,
@@ -134,7 +134,7 @@ def quantize(
     calibration: Path,
     out: Path,
     split: str | None,
-    clips: int,
+    num_clips: int,
     held_out: Path | None,
     held_out_split: str | None,
     recipe: str,
@@ -157,7 +157,7 @@ def quantize(
     from converters.quantize import ClipFiles, QuantizeOptions, quantize_with_files
 
     target = Target(max_drop, min_agreement, max_score_diff, max_score_p95)
-    files = ClipFiles(calibration, split, clips, held_out, held_out_split, sampling)
+    files = ClipFiles(calibration, split, num_clips, held_out, held_out_split, sampling)
     options = QuantizeOptions(target, recipe, force)
     done = quantize_with_files(model_dir, files, out, options, progress=progress)
     if as_json:

@@ -58,8 +58,8 @@ def refuse_others(context: click.Context) -> None:
 
 
 def run_site(file: Path, *, check: bool, state: Path | None) -> int:
-    """0 at its end or after SIGTERM, 1 where a camera failed or a sink lost records, 2 for a file
-    that is not right.
+    """0 at its end or after SIGTERM, 1 where a sink lost records, or a camera failed without
+    SIGTERM, 2 for a file that is not right.
     """
     need("pydantic", *([] if sys.version_info >= (3, 11) else ["tomli"]), extra="site")
     from ppsdk.site.load import load_site
@@ -94,7 +94,7 @@ def run_site(file: Path, *, check: bool, state: Path | None) -> int:
         tell_systemd(STOPPING=1)
         failed = running.failed()
     has_lost = tell_sinks(running.sinks, statistics=False)
-    return 1 if not running.stopped and (failed or has_lost) else 0
+    return 1 if has_lost or (failed and not running.stopped) else 0
 
 
 def _summary(site: Site) -> str:

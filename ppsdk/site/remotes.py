@@ -71,10 +71,13 @@ class SpoolSetup:
     max_age_s: float
     fsync: bool
 
+    def file(self, kind: str) -> Path:
+        return self.folder / f"{kind}.db"
+
     def open(self, kind: str, going_on: Collection[str]) -> Spool:
         self.folder.mkdir(parents=True, exist_ok=True)
         return Spool(
-            self.folder / f"{kind}.db",
+            self.file(kind),
             max_bytes=self.max_bytes,
             max_age_s=self.max_age_s,
             fsync=self.fsync,
@@ -92,7 +95,7 @@ class SpooledSetup:
 
     @property
     def file(self) -> Path:
-        return self.spool.folder / f"{self.kind}.db"
+        return self.spool.file(self.kind)
 
     def open(self, going_on: Collection[str]) -> Spooled:
         spool = self.spool.open(self.kind, going_on)

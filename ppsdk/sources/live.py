@@ -47,8 +47,9 @@ class LiveSource(Source):
         self._connection = connection
         self._clock = CaptureClock()
         self._closing = threading.Event()
-        self._state = threading.RLock()
-        self._was_read = self._lost = False
+        # What is changed and what is told of it: whoever is told may take its time.
+        self._state, self._telling = threading.Lock(), threading.RLock()
+        self._was_read = self._lost = self._opening = False
         self._alive_s = 0.0  # when it was opened, or last gave a frame
         self._damaged_s = float("-inf")
         self._frozen = FrozenWatch(options.frozen_s)
@@ -93,9 +94,11 @@ class LiveSource(Source):
             backoff.try_now()
             opened_s = time.monotonic()
             reason = "the stream ended"
+            self._opening = True
             try:
                 with closing(self._opened()) as connection:
                     opened_s = self._alive_s = time.monotonic()
+                    self._opening = False
                     for capture in connection.captures():
                         if self._closing.is_set():
                             return
@@ -112,10 +115,17 @@ class LiveSource(Source):
 
     def keep_waiting(self) -> bool:
         """Notices a read that does not return, whatever time-outs the backend has."""
-        with self._state:
-            silent_s = time.monotonic() - self._alive_s
-            if self._was_read and silent_s > self._options.read_timeout_s + SLACK_S:
-                self._lose(f"no picture for {silent_s:.1f} s")
+        options, opening = self._options, self._opening
+        limit_s = SLACK_S + (options.open_timeout_s if opening else options.read_timeout_s)
+        silent_s = time.monotonic() - self._alive_s
+        is_silent = self._was_read and not self._lost and silent_s > limit_s
+        # Whoever is being told of something now keeps nobody waiting.
+        if is_silent and self._telling.acquire(blocking=False):
+            try:
+                what = "answer" if opening else "picture"
+                self._lose(f"no {what} for {silent_s:.1f} s", silent_for_s=limit_s)
+            finally:
+                self._telling.release()
         return not self._closing.is_set()
 
     def close(self) -> None:
@@ -136,7 +146,11 @@ class LiveSource(Source):
     def _frame(self, capture: Capture) -> Frame:
         with self._state:  # whoever asks how long it has been lost has a time before this one
             pts_s, stepped_s = self._clock.capture()
-            restored = self._restore(pts_s)
+            self._alive_s = time.monotonic()
+            restored, self._lost = self._lost, False
+        if restored:
+            with self._telling:
+                self.report("restored", pts_s, f"opened {self.counters.opens} times so far")
         self.counters.frames += 1
         self._run += restored or stepped_s != 0
         if stepped_s:
@@ -160,23 +174,21 @@ class LiveSource(Source):
             else:
                 self.report("moving", pts_s, "the picture changes again")
 
-    def _lose(self, reason: str) -> None:
-        """One status an interruption. One that gave no frame yet is waited for, or an error."""
+    def _lose(self, reason: str, *, silent_for_s: float = 0.0) -> None:
+        """One status an interruption. One that gave no frame yet is waited for, or an error.
+        silent_for_s: not where a frame has come since.
+        """
         why = reason.removeprefix(f"{self.name}: ")
         if not self.counters.frames and not self._options.wait:
             raise VideoError(f"{self.name}: opens but delivers no frame ({why})")
-        with self._state:
-            was_lost, self._lost = self._lost, True
+        with self._telling:
+            with self._state:
+                if time.monotonic() - self._alive_s < silent_for_s:
+                    return
+                was_lost, self._lost = self._lost, True
+                lost_s = self._clock.now()
             if not was_lost:
-                self.report("lost", self._clock.now(), why)
-
-    def _restore(self, pts_s: float) -> bool:
-        with self._state:
-            self._alive_s = time.monotonic()
-            was_lost, self._lost = self._lost, False
-            if was_lost:
-                self.report("restored", pts_s, f"opened {self.counters.opens} times so far")
-        return was_lost
+                self.report("lost", lost_s, why)
 
 
 def open_live(

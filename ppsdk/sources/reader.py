@@ -112,7 +112,8 @@ class Reader(Iterator[Item], Generic[Item]):
                 if self._closed or self._ended:
                     error, self._error, self._end_told = self._error, None, True
                     break
-            self._closed = self._closed or not self._keep_waiting()
+            if not self._keep_waiting():
+                self._closed = True
             if deadline_s is not None and time.monotonic() >= deadline_s:
                 return False
         if error is not None and not self._closed:

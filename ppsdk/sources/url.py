@@ -120,6 +120,7 @@ class UrlConnection(Connection):
                 shown_s, failed = time.monotonic(), 0
                 self.damaged += frame.is_corrupt
                 yield frame
+                shown_s = time.monotonic()  # whoever took it may have been slow
         raise VideoError(f"{self._name}: {failed} reads in a row failed")
 
     def close(self) -> None:
