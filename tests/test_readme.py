@@ -1,4 +1,4 @@
-"""What the README says can be typed is typed here."""
+"""What the README and docs say can be typed is typed here."""
 
 import json
 import os
@@ -20,14 +20,19 @@ from ppsdk import ActionEvent
 
 ROOT = HERE.parent
 README = (ROOT / "README.md").read_text("utf-8")
-SHELL = [
-    line
-    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-    for line in block.splitlines()
-]
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+TEXTS = {"README.md": README} | {f"docs/{file.name}": file.read_text("utf-8") for file in DOCS}
+SHELL = list(
+    dict.fromkeys(
+        line
+        for text in TEXTS.values()
+        for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+        for line in block.splitlines()
+    )
+)
 SETUP = [line for line in SHELL if line.startswith("python3 -m venv")]
 LIVE = [line for line in SHELL if "rtsp://" in line]
-# Run in tests/test_examples.py, and in tests/test_quantize.py.
+# Run in tests/test_examples.py, and in tests/test_quantize.py: minutes each.
 LONG = [line for line in SHELL if re.search("train_own_actions|int8_report|sensitivity", line)]
 PLAIN = [line for line in SHELL if line not in SETUP + LIVE + LONG]
 
@@ -108,14 +113,38 @@ def test_commands_for_cameras(command, folder):
             process.communicate()
 
 
-def test_the_python_lines(folder):
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(code.strip().splitlines()) <= 8
+PYTHON = {name: re.findall(r"```python\n(.*?)```", text, re.DOTALL) for name, text in TEXTS.items()}
+
+
+def run_python(code, folder):
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) >= 2
+    return done.stdout
+
+
+def test_the_python_lines(folder):
+    (code,) = PYTHON["README.md"]
+    assert len(code.strip().splitlines()) <= 8
+    assert len(run_python(code, folder).splitlines()) >= 2
+
+
+def test_the_python_lines_of_docs(folder):
+    (code,) = PYTHON["docs/sinks.md"]
+    assert sum(map(len, PYTHON.values())) == 2, "of another file: run that too"
+    run_python(code, folder)
+    records = [json.loads(line) for line in (folder / "told.jsonl").read_text().splitlines()]
+    assert any(record["source"] == "long.mp4" for record in records)
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_links_lead_somewhere(name):
+    targets = re.findall(r"\]\(([^)#]+)\)", TEXTS[name])
+    files = [target for target in targets if "://" not in target]
+    for target in files + re.findall(r"`((?:benchmarks|examples|docs)/[\w./]+)`", TEXTS[name]):
+        there = (ROOT / name).parent / target, ROOT / target
+        assert any(path.exists() for path in there), target
 
 
 def test_there_are_two_commands_to_set_up():

@@ -292,15 +292,16 @@ def test_sigterm_ends_events_and_drains_what_it_can(tiny_dir, tmp_path):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_sigterm_says_that_records_were_lost(tiny_dir, tmp_path):
     """A full disk, as Linux plays it."""
-    (tmp_path / "full.csv").symlink_to("/dev/full")
+    (tmp_path / "full.jsonl").symlink_to("/dev/full")
     with Camera("live") as door:
-        sinks = f'{JSONL}[sinks.csv]\npath = "full.csv"\n'
+        sinks = '[sinks]\nstdout = true\n[sinks.jsonl]\npath = "full.jsonl"\n'
         text = site_text(tiny_dir, camera_table("door", door.url), sinks)
         with SiteProcess(tmp_path, text) as site:
-            site.wait_for_events(5, source="door", phase="start")
-            code, _ = site.stop()
-            events, errors = site.events(), site.errors
-    assert code == 1 and f"full.csv: {len(events)} records are lost" in errors
+            site.wait_for(lambda: "jsonl: a record is lost" in site.errors)
+            code, told = site.stop()
+            errors = site.errors
+    events = [json.loads(line) for line in told.splitlines()]
+    assert code == 1 and f"jsonl: {len(events)} records are lost" in errors
     assert_ends_once(events)
 
 
