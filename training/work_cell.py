@@ -43,6 +43,8 @@ PLACES = Recipe(
 MOVES = replace(
     PLACES, frozen_stages=2, epochs=6, batch_size=16, peak_rate=1.5e-3, colour_jitter=0.15
 )
+# Ten epochs of these in place of five know their scenes' looks by heart: of unseen ones 94.7 % of
+# the windows and an event F1 of 0.82, in place of 96.7 % and 0.86.
 ACTIONS = replace(MOVES, epochs=5, frame_loss=1.0, peak_rate=1e-3, ema_decay=0.99)
 
 
