@@ -85,12 +85,15 @@ def read_kept(
     """Read and thin a source's frames in a thread of its own, ahead of whoever takes the kept ones:
     of a camera the last ones, enough for its newest window; of a file as many are read ahead.
     """
+    closed = threading.Event()
+    wanted = takewhile(lambda frame: not closed.is_set(), frames)  # of a long segment, too
     return Reader(
-        _thinned(source, frames, grid, shrink),
+        _thinned(source, wanted, grid, shrink),
         capacity=grid.num_segments + min(grid.stride_segments, grid.num_segments),
         on_drop=source.count_drop if source.live else None,
         keep_waiting=source.keep_waiting,
         ready=ready,
+        closed=closed,
     )
 
 

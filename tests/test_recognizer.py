@@ -8,6 +8,7 @@ import barcode
 import numpy as np
 import pytest
 from conftest import SYNTH
+from short_streams import no_readers_left
 from stallserver import Camera
 from waiting import SOON_S
 
@@ -218,7 +219,7 @@ def test_closing_from_another_thread_waits_for_no_window(recognizer, own_thread)
     assert taken.wait(SOON_S)
     stream.close()
     reading.join(SOON_S)
-    assert not reading.is_alive()
+    assert not reading.is_alive() and no_readers_left()
 
 
 def test_many_large_frames_are_classified_in_little_memory(recognizer):

@@ -31,6 +31,7 @@ class Reader(Iterator[Item], Generic[Item]):
     keep_waiting: asked now and then while nothing comes; False ends it.
     ready: a condition to share between readers, so that one consumer can wait for several: hold
     it, look at `waiting` of each, and wait().
+    closed: is set when it is closed, for items that take long to look at.
     """
 
     def __init__(
@@ -41,13 +42,15 @@ class Reader(Iterator[Item], Generic[Item]):
         on_drop: Callable[[], None] | None = None,
         keep_waiting: Callable[[], bool] = lambda: True,
         ready: threading.Condition | None = None,
+        closed: threading.Event | None = None,
     ) -> None:
         self._items, self._capacity, self._on_drop = items, capacity, on_drop
         self._keep_waiting = keep_waiting
         self._ready = ready or threading.Condition()
         self._queue: deque[Item] = deque()
         self._error: BaseException | None = None
-        self._ended = self._end_told = self._closed = False
+        self._ended = self._end_told = False
+        self._closed = closed or threading.Event()
         self._thread = threading.Thread(target=self._run, name="ppsdk reader", daemon=True)
         self._thread.start()
         _open.add(self)
@@ -81,7 +84,7 @@ class Reader(Iterator[Item], Generic[Item]):
     @property
     def ended(self) -> bool:
         """Nothing more will come, not even an error."""
-        return self._closed or self._end_told
+        return self._closed.is_set() or self._end_told
 
     def close(self) -> None:
         """Returns within JOIN_S, whatever the thread is doing. What was not taken is gone."""
@@ -95,7 +98,7 @@ class Reader(Iterator[Item], Generic[Item]):
 
     def _stop(self) -> None:
         with self._ready:
-            self._closed = True
+            self._closed.set()
             self._queue.clear()
             self._ready.notify_all()
 
@@ -105,18 +108,18 @@ class Reader(Iterator[Item], Generic[Item]):
         while True:
             left_s = _LOOK_S if deadline_s is None else deadline_s - time.monotonic()
             with self._ready:
-                if not self.waiting and not self._closed and left_s > 0:
+                if not self.waiting and not self._closed.is_set() and left_s > 0:
                     self._ready.wait(min(_LOOK_S, left_s))
                 if self._queue:
                     return True
-                if self._closed or self._ended:
+                if self._closed.is_set() or self._ended:
                     error, self._error, self._end_told = self._error, None, True
                     break
             if not self._keep_waiting():
-                self._closed = True
+                self._closed.set()
             if deadline_s is not None and time.monotonic() >= deadline_s:
                 return False
-        if error is not None and not self._closed:
+        if error is not None and not self._closed.is_set():
             raise error
         return False
 
@@ -140,12 +143,13 @@ class Reader(Iterator[Item], Generic[Item]):
             if self._on_drop is not None and len(self._queue) >= self._capacity:
                 self._queue.popleft()
                 self._on_drop()
-            while len(self._queue) >= self._capacity and not self._closed:
+            while len(self._queue) >= self._capacity and not self._closed.is_set():
                 self._ready.wait()
-            if not self._closed:
-                self._queue.append(item)
-                self._ready.notify_all()
-            return not self._closed
+            if self._closed.is_set():
+                return False
+            self._queue.append(item)
+            self._ready.notify_all()
+            return True
 
 
 def open_readers() -> list[Reader[Any]]:
