@@ -183,6 +183,7 @@ def read_recording(
             num_segments=facts.num_segments,
             sampling=sampling,
             roi=clips[0].roi,
+            move_inside=True,
         )
     except VideoError as error:
         return [error] * len(clips)

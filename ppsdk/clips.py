@@ -69,21 +69,25 @@ def sample_spans(
     num_segments: int,
     sampling: Sampling = "full",
     roi: Roi | None = None,
+    move_inside: bool = False,
 ) -> list[Clip | VideoError]:
     """`sample_clip` of several parts of a file that is decoded once; None is all of it. Images are
     shrunk as they come, for those of many parts do not fit into memory. A part in which there is
     no frame is its error. Raises VideoError for a file that gives none at all.
+
+    move_inside: a part whose middle is in the file, but not its end, is moved back, as windows are
+    that a network learns from: what is shorter would be seen at another pace.
     """
-    chooses = [chooser(sampling, num_segments, None)] * len(spans_s)
-    chooses = [
-        choose if span_s is None else _within(span_s, choose, str(path))
-        for choose, span_s in zip(chooses, spans_s, strict=True)
-    ]
+    choose = chooser(sampling, num_segments, None)
     check_roi(roi)
+    spans = [*spans_s]
     of_spans: list[NDArray[np.int64] | VideoError] = []
 
     def choose_all(times: FrameTimes) -> NDArray[np.int64]:
-        of_spans[:] = [_chosen_or_error(choose, times) for choose in chooses]
+        if move_inside:
+            spans[:] = [span and _moved_inside(span, times.end_s) for span in spans_s]
+        of_span = [choose if span is None else _within(span, choose, str(path)) for span in spans]
+        of_spans[:] = [_chosen_or_error(choose_own, times) for choose_own in of_span]
         found = [indices for indices in of_spans if not isinstance(indices, VideoError)]
         return np.concatenate([np.empty(0, np.int64), *found])
 
@@ -95,7 +99,7 @@ def sample_spans(
     chosen = read_chosen(path, choose_all, keep, roi=roi)
     clips: list[Clip | VideoError] = []
     start = 0
-    for span_s, indices in zip(spans_s, of_spans, strict=True):
+    for span_s, indices in zip(spans, of_spans, strict=True):
         if isinstance(indices, VideoError):
             clips.append(indices)
             continue
@@ -111,6 +115,13 @@ def _chosen_or_error(choose: Choose, times: FrameTimes) -> NDArray[np.int64] | V
         return choose(times)
     except VideoError as error:
         return error
+
+
+def _moved_inside(span_s: tuple[float, float], end_s: float) -> tuple[float, float]:
+    start_s, stop_s = span_s
+    if (start_s + stop_s) / 2 < end_s < stop_s:
+        start_s = max(0.0, end_s - (stop_s - start_s))
+    return start_s, start_s + (span_s[1] - span_s[0])
 
 
 def _within(span_s: tuple[float, float], choose: Choose, name: str) -> Choose:

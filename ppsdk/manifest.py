@@ -37,7 +37,9 @@ class LabelledClip:
     roi: Roi | None = None
 
     def window_s(self, length_s: float) -> tuple[float, float] | None:
-        """The window of length_s in the middle of the interval; None for a whole file."""
+        """The window of length_s in the middle of the interval; None for a whole file. It may reach
+        over the recording's end, which is not known here.
+        """
         if self.span_s is None:
             return None
         start_s = max(0.0, sum(self.span_s) / 2 - length_s / 2)

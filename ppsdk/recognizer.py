@@ -177,9 +177,11 @@ class Recognizer:
         *,
         sampling: Sampling = "full",
         roi: Roi | None = None,
+        move_inside: bool = False,
     ) -> list[WindowScores | VideoError]:
         """`classify` for several parts of a file, None for all of it, which is decoded once. A part
         in which there is no frame has its error. Raises VideoError for a file that gives none.
+        move_inside: a part that reaches over the end of the file is moved back, not cut.
         """
         check_sampling(sampling, ("full", "paddlevideo"))
         read = sample_spans(
@@ -189,6 +191,7 @@ class Recognizer:
             num_segments=self.num_segments,
             sampling=sampling,
             roi=roi,
+            move_inside=move_inside,
         )
         return [
             clip if isinstance(clip, VideoError) else self._scores(clip, self.logits(clip.images))

@@ -190,15 +190,46 @@ def test_a_stdout_that_fails_does_not_harm_the_sinks(command, tmp_path, realtime
     assert json.loads(events[-1])["phase"] == "end"
 
 
+def long_film(folder):
+    """100 s at 10 pictures a second."""
+    folder.mkdir()
+    for number in range(1000):
+        Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(folder / f"{number:04}.png")
+    return folder
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its Ctrl-C goes to all processes")
+def test_ctrl_c_tells_of_sinks_too(small_dir, tmp_path):
+    """It is how a camera is usually ended. One file takes all, one nothing: a full disk."""
+    if not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full")
+    (tmp_path / "full.jsonl").symlink_to("/dev/full")
+    command = [sys.executable, "-m", "ppsdk", "run", long_film(tmp_path / "film"), "--fps", 10]
+    command += ["--realtime", "--model", small_dir, "--on-threshold", 0, "--statistics"]
+    command += ["--jsonl", tmp_path / "full.jsonl"]
+    process = subprocess.Popen(
+        [*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        first = process.stdout.readline()
+        assert json.loads(first)["phase"] == "start"
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    events = [json.loads(line) for line in (first + rest).splitlines()]
+    assert process.returncode == 130 and events[-1]["phase"] == "end"
+    assert f"full.jsonl: {len(events)} records are lost" in errors and "Traceback" not in errors
+    assert '"sink": "' in errors.split("records are lost")[0]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="has no SIGTERM to catch")
 def test_sigterm_ends_what_goes_on(small_dir, tmp_path):
     """Of 100 s of pictures, played as they happen; that another source had failed does not make the
     stop a failure.
     """
-    film = tmp_path / "film"
-    film.mkdir()
-    for number in range(1000):
-        Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(film / f"{number:04}.png")
+    film = long_film(tmp_path / "film")
     command = [sys.executable, "-m", "ppsdk", "run", film, "none.mp4", "--fps", 10]
     command += [
         "--realtime",

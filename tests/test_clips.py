@@ -326,6 +326,19 @@ def test_parts_of_a_file_are_those_that_are_sampled_one_by_one(name):
         assert (clip.start_s, clip.end_s) == (alone.start_s, alone.end_s)
 
 
+def test_a_window_that_reaches_over_the_end_is_moved_back():
+    """base_64.mp4 lasts 2.56 s. What is cut there would be seen in another pace."""
+    spans = [(2.0, 3.0), (0.2, 1.2), (0.0, 4.0), (2.2, 3.2)]
+    read = sample_spans(
+        SYNTH / "base_64.mp4", spans, lambda image: image, num_segments=4, move_inside=True
+    )
+    told = [(clip.start_s, clip.end_s) for clip in read]
+    assert told[:3] == [(pytest.approx(1.56), pytest.approx(2.56)), (0.2, 1.2), (0.0, 2.56)]
+    assert told[3][0] == 2.2, "its middle is not in the file"
+    inside = sample_clip(SYNTH / "base_64.mp4", num_segments=4, span_s=(1.56, 2.56))
+    assert read[0].frame_indices.tolist() == inside.frame_indices.tolist()
+
+
 @pytest.mark.parametrize("name", ["corrupt_middle.mp4", "trunc_half_faststart.mp4"])
 def test_parts_of_a_damaged_file_are_too(name):
     spans = [None, (0.2, 1.1)]

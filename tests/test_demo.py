@@ -75,6 +75,21 @@ def test_it_watches_a_camera(tmp_path):
         assert process.returncode == -signal.SIGKILL, told
 
 
+def test_a_camera_has_no_events_of_idling(shown, tmp_path):
+    """A film stands in for it."""
+    film = shown[0] / "scene.mp4"
+    with Recognizer(BUNDLED) as recognizer:
+        assert NOTHING in {event.label for event in recognizer.events(film)}
+    done = demo("--camera", film, "--json")
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0 and {event["phase"] for event in told} == {"end"}
+    assert len(told) == json.loads(shown[1][-1])["events"]
+    assert NOTHING not in {event["label"] for event in told}
+    for option in (["--seed", 0], ["--minutes", 2], ["--out", tmp_path]):
+        refused = demo("--camera", 0, *option)
+        assert refused.returncode == 2 and f"{option[0]} is for a rendered scene" in refused.stderr
+
+
 def test_the_bundled_model():
     model, facts = load_model(BUNDLED)
     assert facts.labels == LABELS and facts.precision == "INT8"

@@ -3,6 +3,7 @@
 import json
 import random
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -45,6 +46,16 @@ def test_as_many_pairs_as_can_be():
     preferred = np.array([[0.9, 0.5], [0.4, 0]])
     assert most_pairs(allowed, preferred) == {0: 1, 1: 0}
     assert most_pairs(np.array([[True], [True]]), np.array([[0.4], [0.9]])) == {1: 0}
+
+
+def test_pairs_may_make_room_for_each_other_over_thousands():
+    """Actions of a second without a pause, each told 0.6 s late: all fit the next one better, and
+    the last has none, so that all have to move up.
+    """
+    truth = [LabelledSpan("pick", i, i + 1) for i in range(3000)]
+    overlap = tiou([told("pick", i + 0.6, i + 1.6) for i in range(3000)], truth)
+    assert overlap[0, :2] == pytest.approx([0.4 / 1.6, 0.6 / 1.4])
+    assert most_pairs(overlap > 0.2, overlap) == {i: i for i in range(3000)}
 
 
 def test_figures_by_hand():
@@ -162,6 +173,36 @@ def test_events_of_two_files_are_not_taken_for_those_of_one():
         join_recordings(
             truth, [record("end", 0, 1, 3, 3, source=f"/x/{d}/a.mp4") for d in ("day1", "day3")]
         )
+
+
+def test_events_of_two_films_need_a_truth_that_tells_them_apart():
+    records = [record("end", 0, 1, 3, 3, source=s, event_id=s) for s in ("a.mp4", "b.mp4")]
+    with pytest.raises(ValueError, match="of 'a.mp4' and of 'b.mp4': the truth has no path"):
+        join_recordings({"": [LabelledSpan("pick", 0, 4)]}, records)
+
+
+def test_a_film_that_was_watched_twice_is_refused():
+    """`run --jsonl` appends: all that happened would have been told twice."""
+    runs = [record("end", 0, 1, 3, 3, event_id=f"{run}-1") for run in "ab"]
+    later = [record("end", 0, 5, 7, 7.5, event_id=f"{run}-2") for run in "ab"]
+    truth = {"a.mp4": [LabelledSpan("pick", 0, 4)]}
+    assert len(join_recordings(truth, [runs[0], later[0]])[0].events) == 2
+    with pytest.raises(ValueError, match="known at 3 s, behind one at 7.5 s: must be of one run"):
+        join_recordings(truth, [runs[0], later[0], runs[1], later[1]])
+
+
+def test_blanks_in_truth_and_marks_in_events_are_no_part_of_them(tmp_path):
+    """As spreadsheets and PowerShell write them."""
+    rows = ["path,label,start_s,end_s", "a.mp4 , pick,0,4"]
+    (tmp_path / "truth.csv").write_text("\n".join(rows))
+    assert read_truth(tmp_path / "truth.csv") == {"a.mp4": [LabelledSpan("pick", 0, 4)]}
+    (tmp_path / "truth.csv").write_text("\n".join([*rows, ",pick,5,6"]))
+    with pytest.raises(ValueError, match="line 3: path is empty"):
+        read_truth(tmp_path / "truth.csv")
+    told = replace(record("end", 0, 1, 3, 3), label="pick\u2028up").to_dict()
+    text = json.dumps(told, ensure_ascii=False) + "\n"
+    (tmp_path / "events.jsonl").write_text("\ufeff" + text, "utf-8")
+    assert [event.label for event in read_records(tmp_path / "events.jsonl")] == ["pick\u2028up"]
 
 
 def test_which_file_is_meant():

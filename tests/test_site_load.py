@@ -50,6 +50,7 @@ name = "film"
 url = "film.mp4"
 events_file = "tuned.json"
 events.cooldown_s = 2
+events.per_class.place.min_duration_s = 3
 [sinks.jsonl]
 path = "events.jsonl"
 rotate_mb = 0.5
@@ -74,7 +75,9 @@ def good(tmp_path):
     (tmp_path / "secrets" / "bench").write_text("p@ss:w/rd%\n")
     (tmp_path / "secrets" / "hook").write_text("https://host/hook?token=x\n")
     (tmp_path / "token").write_text("t0ken\n")
-    write_options(EventOptions(on_threshold=0.9, min_duration_s=1), tmp_path / "tuned.json")
+    of_classes = {label: {"on_threshold": 0.95} for label in ("pick", "place")}
+    tuned = EventOptions(on_threshold=0.9, min_duration_s=1, per_class=of_classes)
+    write_options(tuned, tmp_path / "tuned.json")
     (tmp_path / "site.toml").write_text("\ufeff" + GOOD, "utf-8")
     (tmp_path / "state").mkdir()
     environ = {"USER_NAME": "a b", "DOOR": "rtsp://u:p@door.local", "TOKEN_FILE": "token"}
@@ -130,7 +133,8 @@ def test_event_options_are_those_of_streams_then_of_all_then_of_the_camera(good,
         merge_gap_s=1,
         per_class={"pick": {"on_threshold": 0.7}} | of_place,
     )
-    assert film == EventOptions(on_threshold=0.9, min_duration_s=1, cooldown_s=2)
+    of_file = {"pick": {"on_threshold": 0.95}, "place": {"min_duration_s": 3.0}}
+    assert film == EventOptions(on_threshold=0.9, min_duration_s=1, cooldown_s=2, per_class=of_file)
 
 
 def test_the_example_can_film_its_events(tmp_path):

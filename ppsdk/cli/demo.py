@@ -50,11 +50,13 @@ def demo(
     from ppsdk.demo.run import BUNDLED
     from ppsdk.recognizer import Recognizer
 
+    if source is not None:
+        _refuse_of_scenes()
     with Recognizer(model_dir or BUNDLED) as recognizer:
         if source is None:
             _demo_scene(recognizer, seed, 60 * minutes, out, as_json)
         else:
-            _demo_camera(recognizer, source)
+            _demo_camera(recognizer, source, as_json)
 
 
 def _demo_scene(
@@ -83,12 +85,26 @@ def _demo_scene(
     click.echo(f"next: ppsdk run {out / 'scene.mp4'} --model {recognizer.model_dir}")
 
 
-def _demo_camera(recognizer: Recognizer, source: str) -> None:
+def _refuse_of_scenes() -> None:
+    """An option of a scene does nothing for a camera, which nobody means."""
+    context = click.get_current_context()
+    for name in ("seed", "minutes", "out"):
+        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+            raise click.UsageError(f"--{name} is for a rendered scene: not with --camera")
+
+
+def _demo_camera(recognizer: Recognizer, source: str, as_json: bool) -> None:
+    from ppsdk.demo.run import OPTIONS
     from ppsdk.sources import open_source
 
+    OPTIONS.check_labels(recognizer.labels)
     with open_source(source) as opened:
-        for event in recognizer.events(opened):
-            if event.phase == "end":
+        for event in recognizer.events(opened, options=OPTIONS):
+            if event.phase != "end":
+                continue
+            if as_json:
+                print_json(event.to_dict())
+            else:
                 click.echo(f"{_span_text(event)}  {event.score:4.2f}")
 
 

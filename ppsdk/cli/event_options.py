@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ppsdk.cli.numbers import FROM_0, SHARE, Integer
+from ppsdk.cli.numbers import FROM_0, SECONDS, SHARE, Integer
 from ppsdk.cli.shared import PATH
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ OPTIONS = (
     _option("--min-duration-s", type=FROM_0, help="Shorter ones are not told."),
     _option("--merge-gap-s", type=FROM_0, help="Gap over which an event goes on."),
     _option("--cooldown-s", type=FROM_0, help="Rest of a class after an event."),
-    _option("--max-duration-s", type=FROM_0, help="Longer ones are cut."),
+    _option("--max-duration-s", type=SECONDS, help="Longer ones are cut."),
     _option("--update-interval-s", type=FROM_0, help="Between updates of a long one."),
     _option("--smoothing", type=click.Choice(["none", "mean", "ema"]), help="Of scores."),
     _option("--smoothing-windows", type=Integer(min=1), help="Over so many windows."),

@@ -28,7 +28,13 @@ from ppsdk.cli.shared import (
     stream_options,
     threads_option,
 )
-from ppsdk.cli.sink_options import open_sinks, sink_options, tap_of, tell_sinks
+from ppsdk.cli.sink_options import (
+    open_sinks,
+    sink_options,
+    tap_of,
+    tell_sinks,
+    told_at_ctrl_c,
+)
 from ppsdk.cli.site import refuse_others, run_site, site_options
 from ppsdk.cli.stderr import fail, say, tell
 from ppsdk.cli.termination import closed_at_sigterm
@@ -137,7 +143,9 @@ def run(
             print_json(options.to_dict())
             return 0
         late_s = look_back_s(length_s or recognizer.facts.length_s, step_s, options)
-        sinks = stack.enter_context(open_sinks(late_s))
+        sinks = stack.enter_context(
+            told_at_ctrl_c(open_sinks(late_s), lambda them: them, statistics=statistics)
+        )
         if len(sources) == 1:
             # Nobody waits for another one: what cannot be opened is an error at once.
             opened = open_source(sources[0], fps=fps, realtime=realtime, live=live)
@@ -245,7 +253,9 @@ def _evaluate(
         spans_s = [clips[i].window_s(recognizer.facts.length_s) for i in together]
         path, roi = clips[together[0]].path, clips[together[0]].roi
         try:
-            of_file = recognizer.classify_spans(path, spans_s, sampling=sampling, roi=roi)
+            of_file = recognizer.classify_spans(
+                path, spans_s, sampling=sampling, roi=roi, move_inside=True
+            )
         except VideoError as error:
             of_file = [error] * len(together)
         answers.update(zip(together, of_file, strict=True))
@@ -257,7 +267,7 @@ def _evaluate(
             errors.append(str(answer))
         else:
             scored.append((clip, answer))
-    for message in errors:
+    for message in dict.fromkeys(errors):
         fail(message, 1)
     if not scored:
         return None, errors

@@ -105,7 +105,9 @@ def stream_options(
     for source in roi_of:
         if source not in sources:
             raise click.UsageError(f"--roi is for {source!r}: must be one of the sources")
-    is_video = any("://" in source or os.path.isfile(source) for source in sources)
+    is_video = any(
+        "://" in source or source.isdecimal() or os.path.isfile(source) for source in sources
+    )
     if fps is not None and is_video and not any(map(os.path.isdir, sources)):
         raise click.UsageError("--fps is for folders of pictures: none of the sources is one")
     return [

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ppsdk.stream import Tap
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+Opened = TypeVar("Opened")
 _META = "ppsdk.sink."
 # Of which sinks options are.
 _OF_SINKS = {
@@ -159,6 +160,25 @@ def tap_of(sinks: Sinks) -> Tap | None:
     from ppsdk.sinks.clips import EventClips
 
     return next((sink.tap for sink in sinks.sinks if isinstance(sink, EventClips)), None)
+
+
+@contextmanager
+def told_at_ctrl_c(
+    opened: AbstractContextManager[Opened],
+    sinks_of: Callable[[Opened], Sinks],
+    *,
+    statistics: bool,
+) -> Iterator[Opened]:
+    """Ctrl-C is how a camera is usually ended: what its sinks lost is told then, too."""
+    entered: list[Opened] = []
+    try:
+        with opened as it:
+            entered.append(it)
+            yield it
+    except KeyboardInterrupt:
+        for it in entered:
+            tell_sinks(sinks_of(it), statistics=statistics)
+        raise
 
 
 def tell_sinks(sinks: Sinks, *, statistics: bool) -> bool:

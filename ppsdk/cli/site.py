@@ -17,7 +17,7 @@ import click
 
 from ppsdk.cli.metrics import open_metrics
 from ppsdk.cli.shared import PATH, need, open_recognizer
-from ppsdk.cli.sink_options import tell_sinks
+from ppsdk.cli.sink_options import tell_sinks, told_at_ctrl_c
 from ppsdk.cli.stderr import fail
 from ppsdk.cli.termination import closed_at_sigterm
 
@@ -83,7 +83,9 @@ def run_site(file: Path, *, check: bool, state: Path | None) -> int:
         recognizer = stack.enter_context(
             open_recognizer(model.folder, model.threads, model.precision)
         )
-        running = stack.enter_context(RunningSite(site, recognizer))
+        running = stack.enter_context(
+            told_at_ctrl_c(RunningSite(site, recognizer), lambda it: it.sinks, statistics=False)
+        )
         metrics = stack.enter_context(
             open_metrics(running.streams, running.sinks, recognizer.labels)
         )

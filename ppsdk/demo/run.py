@@ -24,6 +24,7 @@ from ppsdk.scoring.timeline import draw_timeline
 BUNDLED = Path(__file__).parent / "bundled"
 NOTHING = "idle"  # is seen and scored, but is no event
 OPTIONS = EventOptions(background=(NOTHING,))
+WRITTEN = ("scene.mp4", "events.jsonl", "truth.csv", "annotated.mp4", "timeline.png")
 Progress = Callable[[Iterable[Any], str], Iterable[Any]]
 
 
@@ -77,6 +78,8 @@ def run_demo(
     """
     OPTIONS.check_labels(recognizer.labels)
     out.mkdir(parents=True, exist_ok=True)
+    for name in WRITTEN:  # of another scene, if this one is stopped
+        (out / name).unlink(missing_ok=True)
     scene = Scene.from_seed("demo", seed, length_s)
     film_scene(scene, out / "scene.mp4", progress)
     with (out / "events.jsonl").open("w", encoding="utf-8") as file:

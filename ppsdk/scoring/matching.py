@@ -58,18 +58,30 @@ def most_pairs(
     choices = [[j for j in js if allowed[i, j]] for i, js in enumerate(choices)]
     event_of: dict[int, int] = {}
 
-    def place(i: int, tried: set[int]) -> bool:
-        for j in choices[i]:
-            if j not in tried:
-                tried.add(j)
-                if j not in event_of or place(event_of[j], tried):
-                    event_of[j] = i
-                    return True
-        return False
-
     for i in sorted(range(len(choices)), key=lambda i: order[i].min(initial=0.0)):
-        place(i, set())
+        _place(i, choices, event_of)
     return {i: j for j, i in event_of.items()}
+
+
+def _place(i: int, choices: list[list[int]], event_of: dict[int, int]) -> None:
+    """Give event i an action, others another one for it where need be. Depth first, without
+    recursion: a path may be as long as there are events.
+    """
+    tried: set[int] = set()
+    path = [(i, iter(choices[i]))]
+    taken: list[int] = []  # the action that each event of the path takes
+    while path:
+        action = next((j for j in path[-1][1] if j not in tried), None)
+        if action is None:
+            path.pop()
+            del taken[-1:]
+            continue
+        tried.add(action)
+        taken.append(action)
+        if action not in event_of:
+            event_of.update({j: event for (event, _), j in zip(path, taken, strict=True)})
+            return
+        path.append((event_of[action], iter(choices[event_of[action]])))
 
 
 def match_events(

@@ -74,22 +74,24 @@ def read_truth(file: Path, *, labels: Sequence[str] | None = None) -> Truth:
         raise ValueError(f"{file}: must be CSV with the columns label, start_s and end_s")
     truth: Truth = {}
     for number, row in enumerate(rows, start=2):
+        label, path = (row["label"] or "").strip(), (row.get("path") or "").strip()
         try:
             start_s, end_s = float(row["start_s"]), float(row["end_s"])
         except (TypeError, ValueError):
             start_s = end_s = math.nan
-        if not (row["label"] and 0 <= start_s < end_s < math.inf):
+        if not (label and 0 <= start_s < end_s < math.inf):
             raise ValueError(
                 f"{file}: line {number}: {row['label']!r} from {row['start_s']!r} to "
                 f"{row['end_s']!r}: must be a label and 0 <= start_s < end_s"
             )
-        if labels is not None and row["label"] not in labels:
+        if labels is not None and label not in labels:
             raise ValueError(
-                f"{file}: line {number}: label {row['label']!r} is not among the model's: "
+                f"{file}: line {number}: label {label!r} is not among the model's: "
                 f"{', '.join(labels[:10])}"
             )
-        spans = truth.setdefault(row.get("path") or "", [])
-        spans.append(LabelledSpan(row["label"], start_s, end_s))
+        if "path" in columns and not path:
+            raise ValueError(f"{file}: line {number}: path is empty: must be that of a recording")
+        truth.setdefault(path, []).append(LabelledSpan(label, start_s, end_s))
     return truth
 
 
@@ -103,7 +105,7 @@ def without(truth: Truth, labels: Sequence[str]) -> Truth:
 def read_records(file: Path) -> list[ActionEvent]:
     """Raises ValueError, naming the file and the line, for a line that is no event."""
     try:
-        lines = file.read_text("utf-8").splitlines()
+        lines = file.read_text("utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         what = getattr(error, "strerror", None) or str(error)
         raise ValueError(f"{file}: cannot read the events ({what})") from None
@@ -131,16 +133,22 @@ def join_recordings(
     of them to the only one where the truth has no path.
 
     length_s: of each recording; unless given, until the last thing that happened or was told.
-    Raises ValueError for events of a recording that the truth does not have.
+    Raises ValueError for events of a recording that the truth does not have, of several where it
+    has one, and of one that was watched more than once.
     """
+    _refuse_repeated(records)
     if set(truth) <= {""}:
+        _refuse_several(records)
         return [_recording("", truth.get("", []), records, length_s)]
     of_path: dict[str, list[ActionEvent]] = {path: [] for path in truth}
     source_of: dict[str, str] = {}
     for record in records:
         path = path_of(record.source, truth)
         if path is None:
-            raise ValueError(f"events of {record.source!r}: the truth has {', '.join(truth)}")
+            raise ValueError(
+                f"events of {record.source!r}: the truth has {', '.join(truth)} (of a recording in "
+                "which nothing happens give a row of a background label, and --background)"
+            )
         other = source_of.setdefault(path, record.source)
         if not _end_alike(other, record.source):
             raise ValueError(
@@ -148,6 +156,30 @@ def join_recordings(
             )
         of_path[path].append(record)
     return [_recording(path, spans, of_path[path], length_s) for path, spans in truth.items()]
+
+
+def _refuse_several(records: Sequence[ActionEvent]) -> None:
+    for record in records:
+        if not _end_alike(records[0].source, record.source):
+            raise ValueError(
+                f"events of {records[0].source!r} and of {record.source!r}: the truth has no path "
+                "to tell them apart"
+            )
+
+
+def _refuse_repeated(records: Sequence[ActionEvent]) -> None:
+    """Within one run decisions come in the order of time."""
+    last_s: dict[str, float] = {}
+    for record in records:
+        if record.decided_s is None or record.ended_by == "interrupted":
+            continue
+        before_s = last_s.get(record.source, 0.0)
+        if record.decided_s < before_s - 1e-6:
+            raise ValueError(
+                f"events of {record.source!r}: one is known at {record.decided_s:g} s, behind one "
+                f"at {before_s:g} s: must be of one run"
+            )
+        last_s[record.source] = record.decided_s
 
 
 def path_of(name: str, paths: Iterable[str]) -> str | None:

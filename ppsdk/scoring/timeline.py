@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from math import ceil
 from pathlib import Path
 
 from PIL import Image as PillowImage
@@ -21,6 +22,7 @@ STRIPS_S = (6, 12, 30, 60, 120, 300, 600, 1800, 3600)
 # Shorter strips are for recordings that fit on one.
 USUAL_STRIP_S = 30
 AT_MOST_STRIPS, AT_MOST_LETTERS = 40, 160
+LITTLE = 0.01  # of a strip: not worth another one
 
 
 def colours_of(labels: Sequence[str]) -> dict[str, str]:
@@ -173,7 +175,7 @@ def _strip_s(recordings: Sequence[Recording]) -> int:
 
 
 def _count(recordings: Sequence[Recording], strip_s: int) -> int:
-    return sum(max(1, -(-int(recording.length_s) // strip_s)) for recording in recordings)
+    return sum(max(1, ceil(recording.length_s / strip_s - LITTLE)) for recording in recordings)
 
 
 def _key_lines(colours: Mapping[str, str]) -> list[list[str]]:

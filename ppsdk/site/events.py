@@ -71,6 +71,8 @@ def joined(
     except ValueError as error:
         reading.problems.tell((*shared.place[:-1], "events_file"), f": {error}")
         return None
+    if "per_class" in given:
+        given["per_class"] = {**basis.per_class, **given["per_class"]}
     try:
         options = overridden(basis, given)
     except ContradictoryOptions as error:
