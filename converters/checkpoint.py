@@ -213,6 +213,9 @@ def _read_safetensors(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = dict(file.metadata() or {})
+            dtypes = {str(file.get_slice(name).get_dtype()) for name in file.keys()}
+            if "BF16" in dtypes:
+                raise ModelError(f"{path}: holds bfloat16: must be saved as float32 or float16")
             arrays = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, TypeError, OSError, json.JSONDecodeError) as error:
         raise ModelError(f"{path}: not a .safetensors file, or damaged ({error})") from None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ppsdk.errors import ModelError
+from ppsdk.manifest import composed
 
 _DIGITS = 9  # more than any id has, few enough for int()
 _ID_AND_NAME = re.compile(r"(\d+)[ \t,:]+(.*\S)")
@@ -42,7 +43,7 @@ def _line_pairs(text: str, path: Path) -> list[tuple[int, str]]:
         return [(int(match[1][:_DIGITS]), match[2]) for match in matches if match]
     numbered = sum(match is not None for match in matches)
     odd = next((line for line, match in zip(lines, matches, strict=True) if not match), "")
-    if 2 * numbered > len(lines) or any(line.isdecimal() for line in lines):
+    if 2 * numbered > len(lines) or (numbered and any(line.isdecimal() for line in lines)):
         raise ModelError(f"{path}: line {odd!r}: most lines are `id name`, so each must be")
     return list(enumerate(lines))
 
@@ -64,7 +65,7 @@ def _ordered(pairs: list[tuple[Any, Any]], num_classes: int, path: Path) -> tupl
             f"{path}: label {wrong[0][1]!r} with id {wrong[0][0]!r}: names are texts, ids numbers"
         )
     ids = [label_id for label_id, _ in pairs]
-    names = [name.strip() for _, name in pairs]
+    names = [composed(name) for _, name in pairs]
     span = f"ids {min(ids)}..{max(ids)}, " if ids else ""
     repeated_ids = sorted({i for i in ids if ids.count(i) > 1})
     repeated_names = sorted({name for name in names if names.count(name) > 1})

@@ -8,6 +8,7 @@ from typing import Any
 
 from converters.checkpoint import Checkpoint
 from ppsdk.errors import ModelError
+from ppsdk.manifest import composed
 
 # Said for people, not for the network. `format` is put there by other libraries.
 _INFORMATIVE = ("format", "provenance", "ppsdk_version")
@@ -63,5 +64,5 @@ def _value(key: str, text: str, *, where: str) -> Any:
     if key == "shift_stages":
         return tuple(sorted(set(value)))
     if key == "labels":
-        return tuple(name.strip() for name in value)
+        return tuple(composed(name) for name in value)
     return value

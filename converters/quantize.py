@@ -167,9 +167,10 @@ def quantize(
     fp32 = all_logits(model, facts, held_out.crops, lambda items: progress(items, "FP32"))
     if not np.isfinite(fp32).all():
         raise ModelError(f"{model_dir}: its own logits are not finite: nothing to compare with")
+    label_ids = fp32.argmax(1) if held_out.label_ids is None else held_out.label_ids
     trials: list[Trial] = []
     for name in [options.recipe] if options.recipe else RECIPE_NAMES:
-        quantized = finished(_tried(name, model, clips, held_out, options.target))
+        quantized = finished(_tried(name, model, clips, held_out.crops, label_ids, options.target))
         if not count_quantized(quantized):
             raise ModelError(f"{model_dir}: NNCF left every layer in float ({name}): not saved")
         int8 = all_logits(quantized, facts, held_out.crops, lambda items: progress(items, name))
@@ -189,17 +190,17 @@ def count_quantized(model: ov.Model) -> int:
 
 
 def _tried(
-    name: str, model: ov.Model, clips: Sequence[Image], held_out: HeldOut, target: Target
+    name: str,
+    model: ov.Model,
+    clips: Sequence[Image],
+    held_out: Sequence[Image],
+    label_ids: NDArray[np.int64],
+    target: Target,
 ) -> ov.Model:
     try:
         if name == ACCURACY_CONTROL:
-            label_ids = held_out.label_ids
-            if label_ids is None:
-                label_ids = np.array(
-                    [run_f32(model, normalize(c)).argmax() for c in held_out.crops]
-                )
             return quantized_under_control(
-                model, clips, held_out.crops, label_ids, max_drop=target.max_drop
+                model, clips, held_out, label_ids, max_drop=target.max_drop
             )
         recipe = next(recipe for recipe in RECIPES if recipe.name == name)
         return quantized_by(recipe, model, clips)

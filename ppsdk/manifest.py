@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import csv
 import math
+import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +17,10 @@ from ppsdk.preprocess import check_roi
 from ppsdk.records import Roi
 
 # What is taken for a video where a folder of clips is given.
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".gif", ".mpg", ".ts", ".wmv", ".m4v")
+VIDEO_SUFFIXES = (
+    *(".mp4", ".avi", ".mkv", ".mov", ".webm", ".gif", ".mpg", ".ts", ".wmv", ".m4v", ".mpeg"),
+    *(".flv", ".m2ts", ".mts", ".3gp", ".ogv"),
+)
 
 TOGETHER = 32  # clips of 16 pictures of 224 x 224 take 80 MB
 
@@ -44,6 +48,13 @@ class LabelledClip:
             return None
         start_s = max(0.0, sum(self.span_s) / 2 - length_s / 2)
         return start_s, start_s + length_s
+
+
+def composed(label: str) -> str:
+    """Without blanks around it, and with accents composed (NFC): macOS decomposes names of folders,
+    editors do not.
+    """
+    return unicodedata.normalize("NFC", label.strip())
 
 
 def by_recording(clips: Sequence[LabelledClip]) -> list[list[int]]:
@@ -121,7 +132,7 @@ def _clip_of_row(row: dict[str, str], folder: Path) -> LabelledClip:
     return LabelledClip(
         name=row["path"],
         path=folder / row["path"],
-        label=(row["label"] or "").strip(),
+        label=composed(row["label"] or ""),
         group=(row.get("group") or "").strip(),
         split=(row.get("split") or "").strip(),
         span_s=span_s,

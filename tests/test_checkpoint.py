@@ -171,6 +171,15 @@ def test_missing_files_and_folders(tmp_path):
         read_checkpoint(tmp_path)
 
 
+def test_safetensors_of_bfloat16_are_told_as_such(tmp_path):
+    """numpy has no such type: it was called damaged."""
+    head = b'{"fc.weight":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}'
+    data = struct.pack("<Q", len(head)) + head + b"\x80\x3f\x00\x40"
+    (tmp_path / "w.safetensors").write_bytes(data)
+    with pytest.raises(ModelError, match="holds bfloat16: must be saved as float32 or float16"):
+        read_checkpoint(tmp_path / "w.safetensors")
+
+
 def test_safetensors(tmp_path):
     numpy_format = pytest.importorskip("safetensors.numpy")
     numpy_format.save_file(ARRAYS, tmp_path / "x.safetensors", {"length_s": "2.5"})

@@ -58,7 +58,9 @@ def test_too_many_classes_for_the_model():
         ('{"b": 1, "a": 0}', ("a", "b")),
         ("1,b\n0,a\n", ("a", "b")),
         ("3 point shot\nlay up", ("3 point shot", "lay up")),  # not every line has a number
+        ("5\n7", ("5", "7")),  # names of gestures
         ("ünï\n视频", ("ünï", "视频")),
+        ("O\u0308\nb", ("\u00d6", "b")),  # decomposed
     ],
 )
 def test_small_files(tmp_path, text, told):

@@ -100,6 +100,7 @@ def test_groups_are_drawn_whole():
     """Two groups, one all right and one all wrong: a draw has 0, 1 or 2 of the right one."""
     values = np.array([1.0] * 4 + [0.0] * 4)
     assert group_interval(values, ["a"] * 4 + ["b"] * 4) == (0.0, 1.0)
+    assert group_interval(values, ["a"] * 8) == group_interval(values, [""] * 8), "nothing told"
     low, high = group_interval(values, [""] * 8)
     assert 0.1 <= low < 0.3 and 0.7 < high <= 0.9, "each clip is a group of its own"
     assert group_interval(values, [""] * 8) == (low, high), "from a fixed seed"

@@ -56,6 +56,18 @@ def test_without_splits_whole_groups_are_held_out(tmp_path):
     assert len(sets.train) == 16 and len(sets.held_out) == 4
 
 
+def test_names_of_folders_as_macos_writes_them_and_what_is_no_video(tmp_path, caplog):
+    """Ö as O and two dots; ten clips of a suffix that nothing takes were passed over in silence."""
+    for folder in ("O\u0308ffnen", "b"):
+        (tmp_path / folder).mkdir()
+        for i, suffix in enumerate([".mp4", ".FLV", ".mp4", ".mp4", ".mp4", ".xyz"]):
+            shutil.copy(SYNTH / "base_64.mp4", tmp_path / folder / f"{i}{suffix}")
+    sets = read_clip_sets(tmp_path, length_s=2.0, background="")
+    assert sets.labels == ("b", "\u00d6ffnen")
+    assert len(sets.train) + len(sets.held_out) == 10
+    assert "b: 1 are no videos by their names: .xyz" in caplog.text
+
+
 def test_every_fifth_clip_of_a_class_is_held_out_beside_recordings_too(tmp_path):
     """Clips without a group were taken for one group, and none of them was held out."""
     rows = ["path,label,start_s,end_s"]

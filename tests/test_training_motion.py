@@ -139,6 +139,25 @@ def test_of_any_number_of_segments(segments, shift_stages):
     assert len(motion) == min(MOTION_CHANNELS, 256 // segments)
 
 
+@pytest.mark.parametrize("segments", [6, 13])
+def test_features_of_the_frame_alone_are_so_where_the_shift_takes_uneven_parts(segments):
+    """Of 256 channels over 6 segments 42 come from the frame before, and 43 from the one after."""
+    torch.manual_seed(1)
+    options = NetworkOptions(2, num_segments=segments, lta=False, dropout=False)
+    network = PPTSMv2(options).train()
+    clips = torch.randn(2, segments, 3, 64, 64)
+    with torch.no_grad():
+        for _ in range(40):  # until the norms know them
+            network(clips)
+    motion = set(add_motion(network.eval(), clips).tolist())
+    clips[1, 2] = clips[0, 2]  # between others
+    others = [k for k in range(1280) if k not in motion]
+    with torch.no_grad():
+        one, other = network.frame_features(clips)
+    assert torch.equal(one[2, others], other[2, others])
+    assert not torch.allclose(one[3, others], other[3, others], atol=1e-3)
+
+
 @pytest.mark.parametrize("asked", [{"shift_stages": (4,)}, {"num_segments": 2}])
 def test_without_frames_to_compare_a_recipe_is_refused(asked):
     with pytest.raises(ModelError, match="motion_first needs 3 in shift_stages and num_segments"):

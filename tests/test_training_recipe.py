@@ -133,5 +133,7 @@ def test_the_recipe_for_a_hundred_clips_is_one(tmp_path):
     told = readme.split("```json\n")[1].split("```")[0]
     (tmp_path / "recipe.json").write_text(told, "utf-8")
     recipe = read_recipe(tmp_path / "recipe.json")
+    (tmp_path / "marked.json").write_text("\ufeff" + told, "utf-8")  # as Notepad does
+    assert read_recipe(tmp_path / "marked.json") == recipe
     assert recipe.motion_first
     assert recipe.image_size == 160

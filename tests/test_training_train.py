@@ -183,6 +183,32 @@ def test_an_attention_that_is_new_changes_nothing_at_first(tmp_path):
     assert after == pytest.approx(before, rel=1e-3, abs=1e-5)
 
 
+@pytest.mark.parametrize("asked", [{"num_segments": 8}, {"lta": False}])
+def test_an_attention_that_is_renewed_or_left_out_changes_little(tmp_path, asked, caplog):
+    """It let frames through at 0.88, and the batch norms behind it know them so."""
+    torch.manual_seed(0)
+    given = PPTSMv2(NetworkOptions(2, num_segments=4, shift_stages=(), dropout=False))
+    clips = torch.randn(2, 4, 3, 64, 64)
+    with torch.no_grad():
+        given.global_attention.fc.weight.zero_()
+        given.global_attention.fc.bias.fill_(2.0)
+        for _ in range(40):  # until the norms know the clips
+            given(clips)
+        weights = tmp_path / "given.safetensors"
+        save_weights(given, weights, TrainedAs(("a", "b"), 1, 1, "seeded", image_size=64))
+        options = NetworkOptions(
+            **{"num_classes": 2, "num_segments": 4, "shift_stages": ()} | asked
+        )
+        network = PPTSMv2(options)
+        start_from(network, weights)
+        # Without a shift frames are alone: twice as many, repeated, have the same mean.
+        seen = clips.repeat_interleave(options.num_segments // 4, 1)
+        before, after = given.eval()(clips), network.eval()(seen)
+    assert (before[0] - before[1]).abs().max() > 5e-3, "told apart"
+    assert after == pytest.approx(before, rel=1e-3, abs=1e-4)
+    assert ("left out: global_attention" in caplog.text) == ("lta" in asked)
+
+
 def test_it_learns_with_any_peer(few, tmp_path):
     """The peer moves too, by its own loss."""
     peers = []

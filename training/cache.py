@@ -171,6 +171,8 @@ def _decoded(clips: list[LabelledClip], recipe: Recipe, folder: Path) -> Path:
         with temporary.open("wb") as out:
             np.savez(out, places=places, windows=plan.windows, shape=writer.shape, pts_s=pts_s)
         os.replace(temporary, stem.with_suffix(".npz"))
+    except OSError as error:  # of a file that is written Python does not say which
+        raise OSError(error.errno, error.strerror, error.filename or str(folder)) from None
     finally:
         temporary.unlink(missing_ok=True)
     return stem

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ppsdk import VideoError
 from ppsdk.intervals import LabelledSpan, background_windows
-from ppsdk.manifest import VIDEO_SUFFIXES, LabelledClip, read_manifest
+from ppsdk.manifest import VIDEO_SUFFIXES, LabelledClip, composed, read_manifest
 from ppsdk.records import Roi
 from ppsdk.sources import open_file
 
@@ -71,8 +71,15 @@ def _read_folders(data: Path) -> list[LabelledClip]:
         raise VideoError(f"{data}: must be a manifest.csv, or a folder with one folder a class")
     clips, empty = [], []
     for folder in sorted(path for path in data.iterdir() if path.is_dir()):
-        files = sorted(p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES)
-        label = folder.name.strip()
+        there = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+        files = [p for p in there if p.suffix.lower() in VIDEO_SUFFIXES]
+        if len(files) < len(there):
+            others = sorted({p.suffix or p.name for p in there} - {p.suffix for p in files})
+            log.warning(
+                "%s: %d are no videos by their names: %s",
+                *(folder.name, len(there) - len(files), ", ".join(others[:5])),
+            )
+        label = composed(folder.name)
         clips += [LabelledClip(f"{folder.name}/{f.name}", f, label) for f in files]
         if not files:
             empty.append(repr(folder.name))

@@ -5,17 +5,31 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from ppsdk.errors import ModelError
 from ppsdk.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from ppsdk.records import Image
 
 Item = TypeVar("Item")
 Drawn = TypeVar("Drawn")
 AHEAD = 2  # batches that wait, drawn, for the one that is learned from
+
+
+@contextmanager
+def enough_memory(batch_size: int, image_size: int) -> Iterator[None]:
+    """ModelError that says what to lower, where a GPU's memory does not suffice."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        what = str(error).partition(".")[0]
+        raise ModelError(
+            f"{what}: lower batch_size ({batch_size}) or image_size ({image_size})"
+        ) from None
 
 
 def best_device() -> torch.device:

@@ -14,7 +14,7 @@ from ppsdk.errors import ModelError
 from ppsdk.records import Image
 from training.augment import augment
 from training.cache import CachedClip
-from training.device import ahead, to_network
+from training.device import ahead, enough_memory, to_network
 from training.dml import mutual_losses, soft_cross_entropy
 from training.learners import Learners
 from training.network import PPTSMv2
@@ -55,8 +55,9 @@ def train_epoch(
             warmup_steps=round(recipe.warmup_epochs * len(batches)),
             total_steps=recipe.epochs * len(batches),
         )
-        pictures, targets = _mixed(drawn, num_classes, recipe, generator, device)
-        loss = _step(learners, pictures, targets, recipe, rate)
+        with enough_memory(recipe.batch_size, recipe.image_size):
+            pictures, targets = _mixed(drawn, num_classes, recipe, generator, device)
+            loss = _step(learners, pictures, targets, recipe, rate)
         total, seen = total + loss * len(pictures), seen + len(pictures)
     return total / seen, rate
 
@@ -99,10 +100,9 @@ def _step(
     learners: Learners, pictures: Tensor, targets: Tensor, recipe: Recipe, rate: float
 ) -> float:
     of_clip, of_frames = targets[:, 0], targets[:, 1:]
-    with torch.autocast(pictures.device.type, torch.bfloat16, enabled=recipe.bf16):
-        by_frame = _run(_ByFrame(learners.student), pictures).float()
-        outputs = [by_frame.mean(1)]
-        outputs += [_run(peer, pictures).float() for peer in learners.networks[1:]]
+    by_frame = _run(_ByFrame(learners.student), pictures, recipe).float()
+    outputs = [by_frame.mean(1)]
+    outputs += [_run(peer, pictures, recipe).float() for peer in learners.networks[1:]]
     if len(outputs) == 2:
         losses = list(mutual_losses(outputs[0], outputs[1], of_clip))
     else:
@@ -135,8 +135,22 @@ class _ByFrame(nn.Module):
         return self.student.frame_logits(pictures)
 
 
-def _run(network: nn.Module, pictures: Tensor) -> Tensor:
+class _InBf16(nn.Module):
+    """Each GPU has a thread of its own, which does not know of autocast around it."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        with torch.autocast(pictures.device.type, torch.bfloat16):
+            logits: Tensor = self.network(pictures)
+        return logits
+
+
+def _run(network: nn.Module, pictures: Tensor, recipe: Recipe) -> Tensor:
     """On all GPUs where there are several, each with a part of the batch."""
+    network = _InBf16(network) if recipe.bf16 else network
     if pictures.is_cuda and torch.cuda.device_count() > 1:
         network = nn.DataParallel(network)
     logits: Tensor = network(pictures)

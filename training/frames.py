@@ -6,8 +6,9 @@ import hashlib
 import json
 import logging
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,10 +155,16 @@ def _decode(
             return []
 
     # Decoders and resizers let go of the interpreter: threads do.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        decoded = pool.map(decode, videos, np.diff(edges).tolist())
-        for _ in progress(range(len(videos))):
-            yield next(decoded)
+    threads = os.cpu_count() or 1
+    counts = np.diff(edges).tolist()
+    waiting: deque[Future[list[Image]]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for place in progress(range(len(videos))):
+            # A few ahead: beside a long one, all others would be held.
+            while len(waiting) < 2 * threads and place + len(waiting) < len(videos):
+                following = place + len(waiting)
+                waiting.append(pool.submit(decode, videos[following], counts[following]))
+            yield waiting.popleft().result()
 
 
 def _frames_of(path: Path, roi: Roi | None, count: int, short_side: int) -> list[Image]:

@@ -117,16 +117,18 @@ def _repeat_moving(network: PPTSMv2, spreads: Spreads, seen: Tensor) -> Tensor:
     producer = _pointwise(_blocks(network, SHIFTED_STAGE - 1)[-1])
     block = _blocks(network, SHIFTED_STAGE)[0]
     reader = _pointwise(block).conv
-    fold = seen.shape[1] // network.options.num_segments
+    # As `temporal_shift` divides them: the part from the frame after may be one wider.
+    count, num_segments = seen.shape[1], network.options.num_segments
+    fold, second = count // num_segments, 2 * count // num_segments
     used = _use(spreads[producer], [reader])
     frames = seen.unflatten(0, (-1, network.options.num_segments))
     moved = (frames[:, 1:] - frames[:, :-1]).abs().mean((0, 1, 3, 4))
     # Of channels that vary little, a large share of that is noise.
     share = moved / spreads[producer].clamp(min=0.1 * spreads[producer].mean())
     moving = (used * share).argsort(descending=True)[:fold]
-    others = [k for k in used.argsort().tolist() if k not in set(moving.tolist())][2 * fold :]
+    others = [k for k in used.argsort().tolist() if k not in set(moving.tolist())][second:]
     rest = torch.tensor(sorted(others), dtype=torch.int64, device=seen.device)
-    order = torch.cat([moving, moving, moving, rest])
+    order = torch.cat([moving, moving, moving[: second - 2 * fold], moving, rest])
     _reorder(producer, order)
     for branch in block.dw_conv_list:
         _reorder(_part(branch, ConvBN), order)
@@ -136,9 +138,9 @@ def _repeat_moving(network: PPTSMv2, spreads: Spreads, seen: Tensor) -> Tensor:
     for conv in (squeeze.conv1, reader):
         conv.weight.copy_(conv.weight[:, order])
         # Nothing reads what comes from other frames yet.
-        conv.weight[:, : 2 * fold] = 0
+        conv.weight[:, :second] = 0
     motion = torch.arange(min(MOTION_CHANNELS, fold), device=seen.device)
-    return torch.cat([motion, fold + motion, 2 * fold + motion])
+    return torch.cat([motion, fold + motion, second + motion])
 
 
 def _through_stage(

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from ppsdk.errors import ModelError, VideoError
 from ppsdk.manifest import LabelledClip
-from training.device import ahead, best_device, to_network
+from training.device import ahead, best_device, enough_memory, to_network
 from training.frames import Frames, ShowProgress, find_videos, frames_key, prepare_frames
 from training.lessons import Student, Teaching, difference
 from training.network import NetworkOptions, PPTSMv2
@@ -183,10 +183,11 @@ def _train_epoch(
         )
         for group in optimizer.param_groups:
             group["lr"] = rate
-        pictures = to_network(crops, device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=options.bf16):
-            told = student(pictures)
-        losses.append(_step(student, optimizer, difference(told, teaching(pictures))))
+        with enough_memory(options.batch_size, options.image_size):
+            pictures = to_network(crops, device)
+            with torch.autocast(device.type, torch.bfloat16, enabled=options.bf16):
+                told = student(pictures)
+            losses.append(_step(student, optimizer, difference(told, teaching(pictures))))
     return float(np.mean(losses))
 
 
@@ -196,7 +197,7 @@ def _step(
     of_features, of_maps = differences
     loss = of_features + of_maps
     if not torch.isfinite(loss):
-        raise ModelError("pretraining diverged: lower peak_rate")
+        raise ModelError("pretraining diverged: lower peak_rate, or take larger batches")
     optimizer.zero_grad()
     loss.backward()
     nn.utils.clip_grad_norm_(student.parameters(), MOST_GRADIENT)

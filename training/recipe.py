@@ -106,7 +106,7 @@ class Recipe:
 def read_recipe(path: Path) -> Recipe:
     """A JSON object with any of the recipe's fields. Raises ModelError, naming the field."""
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = json.loads(path.read_text("utf-8-sig"))
     except (OSError, ValueError) as error:
         raise ModelError(f"{path}: cannot read the recipe ({error})") from None
     known = {field.name: field.default for field in fields(Recipe)}

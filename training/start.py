@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from converters.checkpoint import read_checkpoint
 from converters.metadata import read_trained_facts
@@ -42,10 +43,25 @@ def start_from(network: PPTSMv2, weights: Path) -> None:
     if fresh:
         log.info("%s: start anew: %s", weights, ", ".join(fresh))
     network.load_state_dict({k: own[k] if k in fresh else given[k] for k in own})
-    if network.options.lta and not any(name.startswith("global_attention.") for name in given):
+    gate_before = _usual_gate(given)
+    if not network.options.lta:
+        network.expect_gate(1 / gate_before)
+    elif any(name.startswith("global_attention.") for name in fresh):
         # It treats all frames alike until it has learned.
         torch.nn.init.zeros_(network.global_attention.fc.weight)
-        network.expect_gate(NEW_GATE)
+        torch.nn.init.zeros_(network.global_attention.fc.bias)
+        network.expect_gate(NEW_GATE / gate_before)
+    dropped = sorted(name for name in given if name not in own)
+    if dropped:
+        log.warning("%s: left out: %s", weights, ", ".join(dropped))
+
+
+def _usual_gate(given: dict[str, Tensor]) -> float:
+    """What the attention of these weights, if any, multiplies frames by: the batch norms behind it
+    know frames so.
+    """
+    bias = given.get("global_attention.fc.bias")
+    return 1.0 if bias is None else float(torch.sigmoid(bias).mean())
 
 
 def warn_of_other_pictures(init: Path, recipe: Recipe) -> None:

@@ -162,7 +162,8 @@ def make_report(
         clips,
         out,
         sampling=options.sampling,
-        key=" ".join(file_sha256(folder / "model.bin") for folder in folders.values()),
+        key=" ".join(file_sha256(folder / "model.bin") for folder in folders.values())
+        + f" {facts['fp32'].length_s:g} s",
         progress=lambda items: progress(items, "clips"),
     )
     accuracy = compare(answers)
@@ -196,7 +197,7 @@ def _check_pair(folders: dict[str, Path], facts: dict[str, ModelFacts]) -> None:
     for name, precision in (("fp32", "FP32"), ("int8", "INT8")):
         if facts[name].precision != precision:
             raise ModelError(f"{folders[name]}: is {facts[name].precision}: must be {precision}")
-    for fact in ("labels", "source_sha256", "num_segments", "image_size"):
+    for fact in ("labels", "source_sha256", "num_segments", "image_size", "length_s"):
         one, other = (getattr(facts[name], fact) for name in ("fp32", "int8"))
         if one != other:
             raise ModelError(

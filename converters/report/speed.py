@@ -165,7 +165,9 @@ def _asker(network: Network, crops: Image) -> Callable[[], object]:
 
 def _decode(clip: LabelledClip, facts: ModelFacts) -> Image:
     window_s = clip.window_s(facts.length_s)
-    return sample_clip(clip.path, num_segments=facts.num_segments, span_s=window_s).images
+    return sample_clip(
+        clip.path, num_segments=facts.num_segments, span_s=window_s, roi=clip.roi
+    ).images
 
 
 def _preprocess(images: Image, facts: ModelFacts) -> Image:

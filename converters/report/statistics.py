@@ -28,8 +28,11 @@ def group_interval(values: NDArray[np.float64], groups: Sequence[str]) -> tuple[
     """95 % interval of the mean over clips, by a bootstrap of whole groups (percentiles of DRAWS
     draws, from a fixed seed): clips of one take are not independent.
 
-    values: float (clips,). groups: of each clip; clips with "" are a group each.
+    values: float (clips,). groups: of each clip; clips with "" are a group each, and so is every
+    clip where all are of one group, which says nothing of others.
     """
+    if len(set(groups)) == 1:
+        groups = [""] * len(groups)
     sums, counts = _by_group(values, groups)
     rng = np.random.default_rng(SEED)
     means = []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ppsdk.cli.numbers import Integer
+from ppsdk.cli.numbers import ABOVE_0, Integer
 from ppsdk.cli.shared import PATH, need, progress
 
 
@@ -67,9 +67,24 @@ def train(
     "--image-size", type=Integer(min=32), default=112, show_default=True, help="Pixels a side."
 )
 @click.option(
+    "--batch-size", type=Integer(min=2), default=32, show_default=True, help="Frames a step."
+)
+@click.option(
+    "--peak-rate", type=ABOVE_0, default=1.5e-3, show_default=True, help="Largest learning rate."
+)
+@click.option(
     "--seed", type=Integer(min=0), default=0, show_default=True, help="Of all that is random."
 )
-def pretrain(data: Path, out: Path, frames: int, epochs: int, image_size: int, seed: int) -> None:
+def pretrain(
+    data: Path,
+    out: Path,
+    frames: int,
+    epochs: int,
+    image_size: int,
+    batch_size: int,
+    peak_rate: float,
+    seed: int,
+) -> None:
     """Learn what an ImageNet teacher sees in the unlabelled frames of DATA (a folder of videos, or
     the split train of a manifest.csv), and write a backbone for `train --init` to OUT.
     """
@@ -80,7 +95,7 @@ def pretrain(data: Path, out: Path, frames: int, epochs: int, image_size: int, s
     from training.pretrain_options import PretrainOptions
 
     keep_freed_memory()
-    options = PretrainOptions(frames, epochs=epochs, image_size=image_size, seed=seed)
+    options = PretrainOptions(frames, epochs, batch_size, peak_rate, image_size, seed=seed)
     done = pretrain(data, out, options, show_progress=progress)
     unseen = done.explained_held_out
     click.echo(f"wrote {done.weights}")

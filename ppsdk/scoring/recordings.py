@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from ppsdk.intervals import LabelledSpan
+from ppsdk.manifest import composed
 from ppsdk.records import ActionEvent
 
 Truth = dict[str, list[LabelledSpan]]
@@ -74,7 +75,7 @@ def read_truth(file: Path, *, labels: Sequence[str] | None = None) -> Truth:
         raise ValueError(f"{file}: must be CSV with the columns label, start_s and end_s")
     truth: Truth = {}
     for number, row in enumerate(rows, start=2):
-        label, path = (row["label"] or "").strip(), (row.get("path") or "").strip()
+        label, path = composed(row["label"] or ""), (row.get("path") or "").strip()
         try:
             start_s, end_s = float(row["start_s"]), float(row["end_s"])
         except (TypeError, ValueError):
