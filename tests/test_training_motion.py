@@ -139,7 +139,7 @@ def test_of_any_number_of_segments(segments, shift_stages):
     assert len(motion) == min(MOTION_CHANNELS, 256 // segments)
 
 
-@pytest.mark.parametrize("segments", [6, 13])
+@pytest.mark.parametrize("segments", [6, pytest.param(13, marks=pytest.mark.slow)])
 def test_features_of_the_frame_alone_are_so_where_the_shift_takes_uneven_parts(segments):
     """Of 256 channels over 6 segments 42 come from the frame before, and 43 from the one after."""
     torch.manual_seed(1)
