@@ -91,6 +91,14 @@ def test_a_camera_of_a_frame_a_segment_repeats_none(live, repeated):
         assert indices.tolist() == list(range(40))
 
 
+@pytest.mark.parametrize("times", [[0.0, 0.1, 0.35], [*np.arange(10) / 10, 1.05, 1.3]])
+def test_segments_that_repeat_a_frame_are_counted_of_the_last_window_too(times):
+    source = open_source([Frame(np.zeros((8, 8, 3), np.uint8), t) for t in times])
+    clips = list(clips_of(source, 0.8, 0.8))
+    assert source.counters.repeated == sum(clip.repeated for clip in clips) > 0
+    assert clips[-1].partial and clips[-1].repeated
+
+
 def test_pictures_of_16_bits_keep_their_contrast(tmp_path):
     """Thermal and depth cameras write them; they were white."""
     ramp = np.tile(np.arange(0, 65536, 1024, dtype=np.uint16), (8, 1))
