@@ -93,7 +93,6 @@ class Streams(Iterator[StreamWindow]):
                 tap=self._tap,
             )
             self._ready.notify_all()
-        _close(replaced)
         return name
 
     def _open(self, options: StreamOptions, replaced: list[Feed]) -> Source:

@@ -198,28 +198,36 @@ def long_film(folder):
     return folder
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="its Ctrl-C goes to all processes")
-def test_ctrl_c_tells_of_sinks_too(small_dir, tmp_path):
-    """It is how a camera is usually ended. One file takes all, one nothing: a full disk."""
-    if not Path("/dev/full").exists():
-        pytest.skip("needs /dev/full")
-    (tmp_path / "full.jsonl").symlink_to("/dev/full")
-    command = [sys.executable, "-m", "ppsdk", "run", long_film(tmp_path / "film"), "--fps", 10]
-    command += ["--realtime", "--model", small_dir, "--on-threshold", 0, "--statistics"]
-    command += ["--jsonl", tmp_path / "full.jsonl"]
+def told_until(signal_number, film, *arguments):
+    """`ppsdk run` of a film as it happens, which is sent the signal at its first event. Returns the
+    exit code, the JSON lines, and stderr.
+    """
+    command = [sys.executable, "-m", "ppsdk", "run", film, "--fps", 10, "--realtime", *arguments]
     process = subprocess.Popen(
         [*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
         first = process.stdout.readline()
         assert json.loads(first)["phase"] == "start"
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal_number)
         rest, errors = process.communicate(timeout=60)
     finally:
         process.kill()
         process.wait()
-    events = [json.loads(line) for line in (first + rest).splitlines()]
-    assert process.returncode == 130 and events[-1]["phase"] == "end"
+    return process.returncode, first + rest, errors
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its Ctrl-C goes to all processes")
+def test_ctrl_c_tells_of_sinks_too(small_dir, tmp_path):
+    """It is how a camera is usually ended. One file takes all, one nothing: a full disk."""
+    if not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full")
+    (tmp_path / "full.jsonl").symlink_to("/dev/full")
+    asked = ["--model", small_dir, "--on-threshold", 0, "--statistics"]
+    asked += ["--jsonl", tmp_path / "full.jsonl"]
+    code, told, errors = told_until(signal.SIGINT, long_film(tmp_path / "film"), *asked)
+    events = [json.loads(line) for line in told.splitlines()]
+    assert code == 130 and events[-1]["phase"] == "end"
     assert f"full.jsonl: {len(events)} records are lost" in errors and "Traceback" not in errors
     assert '"sink": "' in errors.split("records are lost")[0]
 
@@ -229,27 +237,10 @@ def test_sigterm_ends_what_goes_on(small_dir, tmp_path):
     """Of 100 s of pictures, played as they happen; that another source had failed does not make the
     stop a failure.
     """
-    film = long_film(tmp_path / "film")
-    command = [sys.executable, "-m", "ppsdk", "run", film, "none.mp4", "--fps", 10]
-    command += [
-        "--realtime",
-        "--model",
-        small_dir,
-        "--on-threshold",
-        0,
-        "--jsonl",
-        tmp_path / "events.jsonl",
-    ]
-    process = subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, text=True)
-    try:
-        first = process.stdout.readline()
-        assert json.loads(first)["phase"] == "start"
-        process.send_signal(signal.SIGTERM)
-        rest, _ = process.communicate(timeout=60)
-    finally:
-        process.kill()
-        process.wait()
-    last = json.loads(rest.splitlines()[-1])
-    assert process.returncode == 0
+    asked = ["none.mp4", "--model", small_dir, "--on-threshold", 0]
+    asked += ["--jsonl", tmp_path / "events.jsonl"]
+    code, told, _ = told_until(signal.SIGTERM, long_film(tmp_path / "film"), *asked)
+    last = json.loads(told.splitlines()[-1])
+    assert code == 0
     assert (last["phase"], last["ended_by"]) == ("end", "end") and last["end_s"] < 60
-    assert (tmp_path / "events.jsonl").read_text() == first + rest
+    assert (tmp_path / "events.jsonl").read_text() == told

@@ -57,8 +57,8 @@ def start_from(network: PPTSMv2, weights: Path) -> None:
 
 
 def _usual_gate(given: dict[str, Tensor]) -> float:
-    """What the attention of these weights, if any, multiplies frames by: the batch norms behind it
-    know frames so.
+    """What the attention of these weights, if any, multiplies frames by, as far as its bias says:
+    the batch norms behind it know frames so.
     """
     bias = given.get("global_attention.fc.bias")
     return 1.0 if bias is None else float(torch.sigmoid(bias).mean())
